@@ -1,0 +1,6 @@
+CREATE TABLE users (
+    uid INTEGER NOT NULL AUTO_INCREMENT,
+    name VARCHAR(50),
+    gender ENUM('Female', 'Male'),
+    PRIMARY KEY (uid)
+) COMMENT = 'tidb-rust-mysql-quickstart'

@@ -1,0 +1,6 @@
+CREATE TABLE orders (
+    oid INTEGER NOT NULL AUTO_INCREMENT,
+    uid INTEGER,
+    price FLOAT,
+    PRIMARY KEY (oid)
+) COMMENT = 'tidb-rust-mysql-quickstart'

@@ -1,0 +1,1 @@
+INSERT INTO orders (uid, price) VALUES (?, ?)
