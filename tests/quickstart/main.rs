@@ -1,0 +1,20 @@
+//! Drives the real binary against a real TiDB that the tests start themselves.
+//!
+//! `make test` builds that TiDB first. One test: `cargo test --test quickstart -- NAME`.
+
+// A test that cannot go on panics: that is its message to the reader.
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+mod command_line;
+mod make;
+mod ownership;
+mod proxy;
+mod support;
+mod tutorial;
+mod wire;

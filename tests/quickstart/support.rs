@@ -1,0 +1,213 @@
+//! What the tests share: TiDB servers, and runs of the binary.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mysql::prelude::{FromRow, Queryable};
+use mysql::{Conn, OptsBuilder};
+
+/// The line of a run that passed.
+pub const LINE: &str = "[('Ben', 212.5), ('Ben', 8.5)]\n";
+
+/// How long a test waits for what must come, before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A TiDB of the tests, stopped when it is dropped, and at the latest when the tests end.
+pub struct Server {
+    pub port: u16,
+    /// A shell that waits on its standard input and then kills the server: the pipe closes with
+    /// this process, however it ends.
+    keeper: Child,
+}
+
+impl Server {
+    /// The TiDB that all tests share that need no other. Each uses a database of its own.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(""))
+    }
+
+    /// Starts a TiDB on a free port, with this text as its configuration file.
+    pub fn start(config: &str) -> Self {
+        // Another process may take the port between our look and TiDB's.
+        (0..5).find_map(|_| Self::start_on(free_port(), config)).expect("no TiDB after 5 tries")
+    }
+
+    /// Starts a TiDB on `port` and waits until it answers; `None` if it ends before.
+    pub fn start_on(port: u16, config: &str) -> Option<Self> {
+        let binary = root().join("target/tidb-server");
+        assert!(binary.exists(), "there is no target/tidb-server: run `make target/tidb-server`");
+        let folder = temporary_folder();
+        std::fs::write(folder.join("config.toml"), config).unwrap();
+        let keeper = Command::new("sh")
+            .args(["-c", r#""$@" & server=$!; read -r _; kill -9 "$server""#, "keeper"])
+            .arg(binary)
+            .args(["-store", "unistore", "-path", "", "-host", "127.0.0.1", "-P"])
+            .arg(port.to_string())
+            .args(["-report-status=false", "-socket", "", "-log-file"])
+            .arg(folder.join("log"))
+            .arg("-config")
+            .arg(folder.join("config.toml"))
+            // TiDB writes its slow log where it stands.
+            .current_dir(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { port, keeper };
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if server.greets() {
+                return Some(server);
+            }
+            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+            if log.contains("[FATAL]") {
+                eprintln!("TiDB did not start on port {port}: {log}");
+                return None;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("TiDB did not answer within {PATIENCE:?}; its log is in {}", folder.display());
+    }
+
+    /// Whether the server sends the first byte of its greeting.
+    fn greets(&self) -> bool {
+        TcpStream::connect(("127.0.0.1", self.port))
+            .and_then(|mut stream| stream.read_exact(&mut [0]))
+            .is_ok()
+    }
+
+    /// The URL of a database on this server, for root.
+    pub fn url(&self, database: &str) -> String {
+        format!("mysql://root@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A session as root, without a database.
+    pub fn session(&self) -> Conn {
+        let opts = OptsBuilder::new()
+            .ip_or_hostname(Some("127.0.0.1"))
+            .tcp_port(self.port)
+            .user(Some("root"))
+            .prefer_socket(false);
+        Conn::new(opts).unwrap()
+    }
+
+    /// Runs statements as root, one by one.
+    pub fn execute(&self, statements: &[&str]) {
+        let mut session = self.session();
+        for statement in statements {
+            session.query_drop(statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+    }
+
+    /// The rows that a query gives root.
+    pub fn rows<T: FromRow>(&self, query: &str) -> Vec<T> {
+        self.session().query(query).unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// Checks that a database holds what the tutorial leaves in it, and nothing else.
+    pub fn assert_final_rows(&self, database: &str) {
+        let tables: Vec<String> = self.rows(&format!("SHOW TABLES IN `{database}`"));
+        assert_eq!(tables, ["orders", "users"]);
+        let users: Vec<(i32, String, String)> =
+            self.rows(&format!("SELECT uid, name, gender FROM `{database}`.users ORDER BY uid"));
+        let expected = [(1, "Alice", "Female"), (2, "Peter", "Male"), (3, "Ben", "Male")];
+        assert_eq!(users, expected.map(|(uid, name, gender)| (uid, name.into(), gender.into())));
+        let orders: Vec<(i32, i32, f32)> =
+            self.rows(&format!("SELECT oid, uid, price FROM `{database}`.orders ORDER BY oid"));
+        let expected = [(1, 1, 3.5), (2, 1, 0.5), (3, 2, 4.5), (5, 3, 212.5), (6, 3, 8.5)];
+        assert_eq!(orders, expected);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        self.keeper.wait().unwrap();
+    }
+}
+
+/// The folder of the package.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A port of 127.0.0.1 that nothing listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A new empty folder under `target/`.
+pub fn temporary_folder() -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// What a run of the binary left.
+#[derive(Debug)]
+pub struct Run {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    /// Fails unless the run passed: status 0, the line alone on stdout.
+    #[track_caller]
+    pub fn assert_passed(&self) -> &Self {
+        assert!(self.status == Some(0) && self.stdout == LINE, "did not pass: {self:#?}");
+        self
+    }
+
+    /// Fails unless the run ended with this status, nothing on stdout, and one error line that has
+    /// each of these words.
+    #[track_caller]
+    pub fn assert_refused(&self, status: i32, words: &[&str]) -> &Self {
+        assert!(self.status == Some(status) && self.stdout.is_empty(), "not {status}: {self:#?}");
+        let errors: Vec<_> =
+            self.stderr.lines().filter(|line| line.starts_with("[ERROR]")).collect();
+        assert!(errors.len() == 1, "not one error line: {self:#?}");
+        assert!(self.stderr.trim_end().ends_with(errors[0]), "more after the error: {self:#?}");
+        for word in words {
+            assert!(errors[0].contains(word), "no {word:?} in: {}", errors[0]);
+        }
+        self
+    }
+}
+
+/// The binary, with an environment of its own.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart"));
+    for name in ["DATABASE_URL", "TIDB_TIMEOUT", "RUST_LOG", "RUST_LOG_STYLE"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// The binary, to run against this URL.
+pub fn quickstart(url: &str) -> Command {
+    let mut command = binary();
+    command.env("DATABASE_URL", url);
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
+    Run {
+        status: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
