@@ -35,24 +35,25 @@ have_go() {
     [ "${minor:-0}" -ge 21 ]
 }
 
-# Shows what `go` does, of which there are minutes without a word otherwise: on a terminal one line
-# that is redrawn, elsewhere a line every 20 seconds. Takes the number of packages to be built.
+# Shows how far `go` is, which would be silent for minutes: on a terminal by one line that is
+# redrawn, elsewhere by a line every 20 seconds. Takes the number of packages that it will build.
 progress() {
-    local total=$1 line modules=0 built=0 shown=0 end=$'\r\033[K'
+    local total=$1 line what modules=0 built=0 shown=0
     while IFS= read -r line; do
         case $line in
             'go: downloading '*) modules=$((modules + 1)) ;;
-            [a-z]*/* | [a-z]*) built=$((built + 1)) ;;
+            *) built=$((built + 1)) ;;
         esac
+        what="downloaded $modules modules, $SECONDS s"
+        if [ "$built" -gt 0 ]; then what="built $built of $total packages, $SECONDS s"; fi
         if [ -t 2 ]; then
-            printf '\r\033[K%s of %s packages, %s modules downloaded, %s s' \
-                "$built" "$total" "$modules" "$SECONDS" >&2
+            printf '\r\033[K%s' "$what" >&2
         elif [ "$SECONDS" -ge $((shown + 20)) ]; then
             shown=$SECONDS
-            say "$built of $total packages, $modules modules downloaded, $SECONDS s"
+            say "$what"
         fi
     done
-    if [ -t 2 ]; then printf '%s' "$end" >&2; fi
+    if [ -t 2 ]; then printf '\r\033[K' >&2; fi
 }
 
 build() {
@@ -73,11 +74,11 @@ build() {
 }
 
 build_by_go() {
-    say "Building the TiDB server $version, once: 5 to 8 minutes on 2 cores, 400 MB of downloads," \
+    say "Building the TiDB server $version, once: 5 to 8 minutes on 2 cores, 370 MB of downloads," \
         "4.5 GB of disk, most of it in Go's caches."
     export GOTOOLCHAIN=$go_release GOFLAGS=-mod=readonly GOWORK=off
     local total
-    total=$(cd tidb && go list -deps $package 2> >(progress '?') | wc -l)
+    total=$(cd tidb && go list -deps $package 2> >(progress 0) | wc -l)
     # Unoptimised and without debug information it is built in half the time. It runs slower, which
     # a quick start and tests do not notice; do not judge the speed of TiDB by it.
     if ! (cd tidb && go build -v -buildvcs=false -gcflags='all=-N -l -dwarf=false' \
