@@ -5,14 +5,11 @@
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
 
-run: ## run the quick start, against a TiDB of its own where nothing answers on 127.0.0.1:4000
-ifdef DATABASE_URL
-	@cargo run
-else
-	@if tidb/tidb.sh answers; then echo "Using the server that answers on 127.0.0.1:4000." >&2; \
+run: ## run the quick start; without DATABASE_URL, and where none answers, on a TiDB that it starts
+	@if [ -n "$${DATABASE_URL+set}" ]; then :; \
+		elif tidb/tidb.sh answers; then echo "Using the server that answers on 127.0.0.1:4000." >&2; \
 		else tidb/tidb.sh start; fi
 	@cargo run
-endif
 
 tidb: ## start a TiDB on 127.0.0.1:4000, by Docker or else by target/tidb-server
 	@tidb/tidb.sh start
@@ -20,12 +17,12 @@ tidb: ## start a TiDB on 127.0.0.1:4000, by Docker or else by target/tidb-server
 stop: ## stop the TiDB that `make tidb` started
 	@tidb/tidb.sh stop
 
-test: target/tidb-server lint ## check the format, the lints, and the tests against a real TiDB
+test: lint target/tidb-server ## check the format, the lints, and the tests against a real TiDB
 	cargo test
 
 lint: ## check the format and the lints
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 
-target/tidb-server: tidb/go.mod tidb/go.sum tidb/tidb.sh ## build the TiDB server, which takes minutes
+target/tidb-server: tidb/go.mod tidb/go.sum ## build the TiDB server, which takes minutes
 	@tidb/tidb.sh build

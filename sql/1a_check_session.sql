@@ -1,3 +1,5 @@
+-- The settings that the steps depend on and that differ: each statement commits by itself, ids go
+-- 1, 2, 3, no limit on rows, not read-only, no stale reads. TiDB alone reads what stands behind T!.
 SELECT
     @@version,
     0 /*T! + 1 */ AS is_tidb,

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The release; go.mod pins the same. To move to another, see CONTRIBUTING.md.
+# The release; go.mod pins the same.
 version=v8.5.6
 # TiDB refuses to start when it was built by another Go than its release's. Go 1.21 and later
 # download the one that is named here.
@@ -66,6 +66,8 @@ build() {
         container=$(docker create "$image")
         docker cp "$container:/tidb-server" target/tidb-server.new
         docker rm "$container" >/dev/null
+        # Else it keeps the image's time, and is older than go.mod to make.
+        touch target/tidb-server.new
     else
         die "target/tidb-server is built by Go 1.21 or later: install Go, then try again."
     fi
@@ -78,16 +80,19 @@ build_by_go() {
         "4.5 GB of disk, most of it in Go's caches."
     export GOTOOLCHAIN=$go_release GOFLAGS=-mod=readonly GOWORK=off
     local total
-    total=$(cd tidb && go list -deps $package 2> >(progress 0) | wc -l)
+    total=$(cd tidb && go list -deps $package 2> >(tee ../target/tidb-build.log | progress 0) | wc -l) ||
+        build_failed
     # Unoptimised and without debug information it is built in half the time. It runs slower, which
     # a quick start and tests do not notice; do not judge the speed of TiDB by it.
-    if ! (cd tidb && go build -v -buildvcs=false -gcflags='all=-N -l -dwarf=false' \
+    (cd tidb && go build -v -buildvcs=false -gcflags='all=-N -l -dwarf=false' \
         -ldflags "-s -w -X github.com/pingcap/tidb/pkg/parser/mysql.TiDBReleaseVersion=$version" \
         -o ../target/tidb-server.new $package) 2>&1 |
-        tee target/tidb-build.log | progress $((total)); then
-        tail -n 20 target/tidb-build.log >&2
-        die "The TiDB server could not be built. All that Go said is in target/tidb-build.log."
-    fi
+        tee target/tidb-build.log | progress $((total)) || build_failed
+}
+
+build_failed() {
+    tail -n 20 target/tidb-build.log >&2
+    die "The TiDB server could not be built. All that Go said is in target/tidb-build.log."
 }
 
 # Waits until the server answers, as long as the command given, which checks on it, succeeds.
@@ -108,21 +113,20 @@ start() {
         say "127.0.0.1:$port answers already: there is nothing to start."
         return
     fi
+    # What a crash or a restart of the machine has left is of no use.
+    stop 2>/dev/null || true
     mkdir -p target
     if have_docker; then
         say "Starting $image with Docker on 127.0.0.1:$port."
         local container
-        container=$(docker run --detach --publish "127.0.0.1:$port:4000" "$image")
+        container=$(docker create --publish "127.0.0.1:$port:4000" "$image")
         echo "$container" >target/tidb.container
-        wait_for_answer container_runs || {
-            docker logs --tail 20 "$(cat target/tidb.container)" >&2
-            stop
-            die "TiDB did not start: above is the end of its log."
-        }
+        docker start "$container" >/dev/null && wait_for_answer container_runs ||
+            start_failed docker logs --tail 20 "$container"
     elif have_go || [ -x target/tidb-server ]; then
         [ -x target/tidb-server ] || build
         say "Starting target/tidb-server on 127.0.0.1:$port."
-        rm -f target/tidb.log
+        : >target/tidb.log
         # A process group of its own, so that Ctrl-C in this terminal does not reach it.
         set -m
         nohup target/tidb-server -store unistore -path '' -host 127.0.0.1 -P $port \
@@ -131,11 +135,7 @@ start() {
             </dev/null >target/tidb.out 2>&1 &
         echo $! >target/tidb.pid
         set +m
-        wait_for_answer server_runs || {
-            tail -q -n 20 target/tidb.log target/tidb.out >&2
-            stop
-            die "TiDB did not start: above is the end of its log."
-        }
+        wait_for_answer server_runs || start_failed tail -q -n 20 target/tidb.log target/tidb.out
     else
         die "A local TiDB needs a Docker engine that answers (\`docker info\`) or Go 1.21 or later:" \
             "install one of them. Or set DATABASE_URL to a TiDB that you have."
@@ -144,12 +144,19 @@ start() {
         "memory, until \`make stop\`."
 }
 
+# Takes the command that shows the end of the log.
+start_failed() {
+    "$@" >&2 || true
+    stop
+    die "TiDB did not start: above is the end of its log."
+}
+
 stop() {
-    if [ -f target/tidb.container ]; then
-        docker rm --force "$(cat target/tidb.container)" >/dev/null
-        rm target/tidb.container
-        say "Stopped the TiDB container."
-    elif [ -f target/tidb.pid ]; then
+    if [ ! -f target/tidb.container ] && [ ! -f target/tidb.pid ]; then
+        say "\`make tidb\` has started nothing here: there is nothing to stop."
+        return
+    fi
+    if [ -f target/tidb.pid ]; then
         local pid
         pid=$(cat target/tidb.pid)
         # The number may be another process's by now.
@@ -159,8 +166,11 @@ stop() {
             say "Stopped target/tidb-server."
         fi
         rm target/tidb.pid
-    else
-        say "\`make tidb\` has started nothing here: there is nothing to stop."
+    fi
+    if [ -f target/tidb.container ]; then
+        docker rm --force "$(cat target/tidb.container)" >/dev/null
+        rm target/tidb.container
+        say "Stopped the TiDB container."
     fi
 }
 

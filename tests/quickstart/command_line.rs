@@ -104,7 +104,7 @@ fn a_full_stdout_is_a_failure() {
         let output = quickstart(&url).args(arguments).stdout(full).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{stderr}");
-        let message = "[ERROR] cannot write to stdout: No space left on device";
+        let message = "[ERROR] stdout: No space left on device";
         assert!(stderr.lines().last().unwrap().starts_with(message), "{stderr}");
     }
 }

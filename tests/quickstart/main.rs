@@ -17,4 +17,5 @@ mod ownership;
 mod proxy;
 mod support;
 mod tutorial;
+mod urls;
 mod wire;

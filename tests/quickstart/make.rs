@@ -56,7 +56,8 @@ impl Copy {
             cd "$(dirname "$0")/.."
             echo "$*" >>docker.log
             case $1 in
-                run) (RUN) >/dev/null 2>&1 & echo $! >container.pid; echo some-id ;;
+                create) echo some-id ;;
+                start) (RUN) >/dev/null 2>&1 & echo $! >container.pid; echo some-id ;;
                 inspect) kill -0 "$(cat container.pid)" 2>/dev/null && echo true || echo false ;;
                 logs) echo "the end of its log" ;;
                 rm) kill -9 "$(cat container.pid)" 2>/dev/null; exit 0 ;;
@@ -147,8 +148,9 @@ fn docker_comes_first() {
     run(&mut quickstart(&url)).assert_passed();
     let arguments = copy.read("docker.log");
     let publish = format!("127.0.0.1:{}:4000", copy.port);
-    let expected = ["info", &format!("run --detach --publish {publish} pingcap/tidb:v8.5.6")];
-    assert_eq!(arguments.lines().take(2).collect::<Vec<_>>(), expected);
+    let create = format!("create --publish {publish} pingcap/tidb:v8.5.6");
+    let expected = ["info", &create, "start some-id"];
+    assert_eq!(arguments.lines().take(3).collect::<Vec<_>>(), expected);
     assert!(!copy.folder.join("target/tidb.pid").exists());
     copy.run("stop");
     assert_eq!(copy.read("docker.log").lines().last(), Some("rm --force some-id"));

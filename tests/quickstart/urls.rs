@@ -1,0 +1,389 @@
+//! Connection strings of every kind, TLS, and what is said when it fails.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
+
+use mysql::prelude::Queryable;
+
+use crate::proxy::{Proxy, Verdict};
+use crate::support::{Run, Server, quickstart, run, temporary_folder};
+
+/// A password with every character that means something in a URL, a shell or SQL.
+const PASSWORD: &str = r#"p@ss:/?#[]!$&'()*+,;=%41 "<>\^`{|}~é密"#;
+
+/// The password as it stands in a URL.
+fn encoded() -> String {
+    PASSWORD.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()
+}
+
+/// A CA that writes certificates for `localhost` and others.
+struct Ca {
+    file: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Ca {
+    fn new(folder: &Path, name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let file = folder.join(name);
+        std::fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
+        Self { file, issuer: Issuer::new(params, key) }
+    }
+
+    /// Writes a certificate for a host, and its key, to these files.
+    fn issue(&self, host: &str, last_year: i32, certificate: &Path, key: &Path) {
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(last_year, 1, 1);
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let pair = KeyPair::generate().unwrap();
+        std::fs::write(key, pair.serialize_pem()).unwrap();
+        std::fs::write(certificate, params.signed_by(&pair, &self.issuer).unwrap().pem()).unwrap();
+    }
+}
+
+/// A TiDB with a certificate for `localhost`, and accounts of each kind, all with `PASSWORD`.
+struct TlsServer {
+    server: Server,
+    folder: PathBuf,
+    ca: Ca,
+}
+
+impl TlsServer {
+    fn start() -> Self {
+        let folder = temporary_folder();
+        let ca = Ca::new(&folder, "ca.pem");
+        ca.issue("localhost", 2100, &folder.join("cert.pem"), &folder.join("key.pem"));
+        ca.issue("client", 2100, &folder.join("client.pem"), &folder.join("client-key.pem"));
+        let path = |name| folder.join(name).display().to_string();
+        let (ca_file, cert, key) = (path("ca.pem"), path("cert.pem"), path("key.pem"));
+        let server = Server::start(&format!(
+            "[security]\nssl-ca = {ca_file:?}\nssl-cert = {cert:?}\nssl-key = {key:?}\n"
+        ));
+        let password = PASSWORD.replace('\\', r"\\").replace('\'', r"\'");
+        let mut statements = vec!["CREATE DATABASE tls".to_owned()];
+        for (name, plugin, require) in [
+            ("native", "mysql_native_password", "NONE"),
+            ("sha2", "caching_sha2_password", "NONE"),
+            ("secure", "mysql_native_password", "SSL"),
+            ("x509", "mysql_native_password", "X509"),
+        ] {
+            let identified = format!("IDENTIFIED WITH {plugin} BY '{password}'");
+            statements.push(format!("CREATE USER {name} {identified} REQUIRE {require}"));
+            statements.push(format!("GRANT ALL ON tls.* TO {name}"));
+        }
+        server.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>());
+        Self { server, folder, ca }
+    }
+
+    /// The URL of an account of this server, its parameters with `{CA}` for the CA's file.
+    fn url(&self, scheme: &str, user: &str, parameters: &str) -> String {
+        let parameters = parameters.replace("{CA}", self.ca.file.to_str().unwrap());
+        let parameters = parameters.replace("{FOLDER}", self.folder.to_str().unwrap());
+        format!("{scheme}://{user}:{}@localhost:{}/tls{parameters}", encoded(), self.server.port)
+    }
+
+    /// Runs at the most talkative level, and fails if the password is in what comes out.
+    fn run(&self, scheme: &str, user: &str, parameters: &str) -> Run {
+        let url = self.url(scheme, user, parameters);
+        without_password(run(quickstart(&url).env("RUST_LOG", "trace")))
+    }
+
+    /// Has the server use another certificate.
+    fn use_certificate(&self, issuer: &Ca, host: &str, last_year: i32) {
+        let (certificate, key) = (self.folder.join("cert.pem"), self.folder.join("key.pem"));
+        issuer.issue(host, last_year, &certificate, &key);
+        self.server.execute(&["ALTER INSTANCE RELOAD TLS"]);
+    }
+}
+
+/// Fails if the password or its encoded form is in what came out; else gives back the run.
+#[track_caller]
+fn without_password(run: Run) -> Run {
+    for form in [PASSWORD.to_owned(), encoded(), encoded().to_lowercase()] {
+        assert!(!run.stdout.contains(&form) && !run.stderr.contains(&form), "password in {run:#?}");
+    }
+    run
+}
+
+/// Fails unless the run passed with TLS, or without.
+#[track_caller]
+fn assert_passed_with(tls: &str, run: &Run, what: &str) {
+    assert!(run.status == Some(0), "{what}: {run:#?}");
+    run.assert_passed();
+    assert!(run.stderr.contains(&format!("TLS {tls}, user")), "{what}: {run:#?}");
+}
+
+/// Parameters, and whether they demand that the certificate is of a CA that we trust, and that it
+/// is for this host. All of them demand encryption.
+const DEMANDS: [(&str, bool, bool); 25] = [
+    ("?ssl-mode=REQUIRED", false, false),
+    ("?sslMode=required", false, false),
+    ("?ssl_mode=REQUIRED&ssl-mode=DISABLED", false, false),
+    ("?ssl-mode=VERIFY_CA&ssl-ca={CA}", true, false),
+    ("?ssl-mode=verify_ca&ssl-mode=REQUIRED&ssl_ca={CA}", true, false),
+    ("?ssl-mode=VERIFY_IDENTITY&ssl-ca={CA}", true, true),
+    ("?SSL-MODE=verify-identity&SSL_CA={CA}", true, true),
+    ("?ssl_mode=verify_identity&sslca={CA}", true, true),
+    ("?ssl-mode=DISABLED&ssl-mode=VERIFY_IDENTITY&ssl-ca={CA}", true, true),
+    ("?sslaccept=strict&sslcert={CA}", true, true),
+    ("?sslaccept=accept_invalid_certs", false, false),
+    ("?sslaccept=accept_invalid_certs&sslaccept=strict&sslcert={CA}", true, true),
+    ("?ssl_ca={CA}&ssl_verify_cert=true&ssl_verify_identity=true", true, true),
+    ("?ssl_ca={CA}&ssl_verify_cert=true&ssl_verify_identity=false", true, false),
+    ("?ssl_ca={CA}&ssl_verify_cert=true", true, false),
+    ("?ssl_ca={CA}&ssl_verify_cert=false&ssl_verify_identity=false", false, false),
+    ("?ssl_verify_cert=false", false, false),
+    ("?ssl_ca={CA}", true, true),
+    ("?ssl-mode=DISABLED&ssl_ca={CA}", true, true),
+    ("?root_cert_path={CA}&charset=utf8mb4", true, true),
+    ("?root_cert_path={CA}&danger_skip_domain_validation=true", true, false),
+    ("?danger_accept_invalid_certs=true", false, false),
+    ("?ssl-mode=VERIFY_IDENTITY&danger_accept_invalid_certs=true&ssl-ca={CA}", true, true),
+    (
+        "?ssl-mode=VERIFY_CA&danger_skip_domain_validation=true&ssl-ca={CA}&charset=utf8",
+        true,
+        false,
+    ),
+    ("?ssl-ca={CA}&compress=true&tcp_keepalive_time_ms=5000", true, true),
+];
+
+#[test]
+fn each_tls_parameter_gives_the_tls_it_asks_for() {
+    let tls = TlsServer::start();
+    // With the right certificate each connects, to an account that the server lets in by TLS only.
+    for (parameters, _, _) in DEMANDS {
+        assert_passed_with("on", &tls.run("mysql", "secure", parameters), parameters);
+    }
+    for (scheme, user, parameters) in [
+        ("tidb", "sha2", "?charset=utf8mb4&ssl-mode=VERIFY_IDENTITY&ssl-ca={CA}"),
+        ("mysql2", "sha2", "?ssl_mode=verify_identity&sslca={CA}"),
+        ("mysql+pymysql", "native", "?ssl_ca={CA}&ssl_verify_cert=true&ssl_verify_identity=true"),
+        ("mysql+mysqldb", "sha2", "?ssl_mode=VERIFY_IDENTITY&ssl_ca={CA}"),
+        (
+            "mysql",
+            "x509",
+            "?ssl-ca={CA}&cert_chain_path={FOLDER}/client.pem&priv_key_path={FOLDER}/client-key.pem",
+        ),
+    ] {
+        assert_passed_with("on", &tls.run(scheme, user, parameters), parameters);
+    }
+    // Without a demand there is no TLS: the proxy reads the statements.
+    let proxy = Proxy::start(tls.server.port, |_| Verdict::Pass);
+    for parameters in ["", "?ssl-mode=DISABLED", "?charset=utf8mb4", "?ssl_verify_identity=false"] {
+        let url = tls.url("mysql", "native", parameters);
+        let url = url.replace(&format!(":{}/", tls.server.port), &format!(":{}/", proxy.port));
+        let before = proxy.packets();
+        let plain = without_password(run(quickstart(&url).env("RUST_LOG", "trace")));
+        assert_passed_with("off", &plain, parameters);
+        assert!(proxy.packets() > before + 10, "the proxy saw no statements");
+    }
+    // Accounts that need TLS say so without it.
+    let needs = ["1045", "TLS off", "?ssl-mode=VERIFY_IDENTITY"];
+    tls.run("mysql", "secure", "").assert_refused(1, &needs);
+    tls.run("mysql", "sha2", "?ssl-mode=DISABLED").assert_refused(1, &needs);
+    tls.run("mysql", "x509", "?ssl-ca={CA}").assert_refused(1, &["1045", "TLS on"]);
+    let url = tls.url("mysql", "secure", "?ssl-ca={CA}").replace('%', "%25");
+    let wrong = run(&mut quickstart(&url));
+    wrong.assert_refused(1, &["1045", "TLS on", "wrong user or password"]);
+    assert!(!wrong.stderr.contains("ssl-mode"), "{wrong:#?}");
+
+    // What verifies, fails on the wrong certificate; what does not, does not mind.
+    let other = Ca::new(&tls.folder, "other.pem");
+    for (issuer, host, last_year, words) in [
+        (&tls.ca, "other.example", 2100, "not valid for name"),
+        (&other, "localhost", 2100, "UnknownIssuer"),
+        (&tls.ca, "localhost", 2021, "certificate expired"),
+    ] {
+        tls.use_certificate(issuer, host, last_year);
+        for (parameters, chain, name) in DEMANDS {
+            let run = tls.run("mysql", "secure", parameters);
+            if if words.contains("name") { name } else { chain } {
+                run.assert_refused(1, &["localhost", "certificate", words]);
+            } else {
+                assert_passed_with("on", &run, parameters);
+            }
+        }
+    }
+    // The hints say what to do.
+    for (issuer, host, last_year, hint) in [
+        (&tls.ca, "other.example", 2100, "ssl-mode=VERIFY_CA"),
+        (&other, "localhost", 2100, "?ssl-ca=/path/to/ca.pem"),
+    ] {
+        tls.use_certificate(issuer, host, last_year);
+        tls.run("mysql", "secure", "?ssl-ca={CA}").assert_refused(1, &[hint]);
+    }
+
+    // A server that wants TLS from everybody.
+    tls.use_certificate(&tls.ca, "localhost", 2100);
+    // TiDB lets only a session with TLS ask for that.
+    let url = format!(
+        "mysql://root@localhost:{}/?root_cert_path={}",
+        tls.server.port,
+        tls.ca.file.display()
+    );
+    let mut session = mysql::Conn::new(mysql::Opts::from_url(&url).unwrap()).unwrap();
+    session.query_drop("SET GLOBAL require_secure_transport = ON").unwrap();
+    let refused = tls.run("mysql", "native", "");
+    // TiDB's error has no SQL state so early, so the driver cannot read it.
+    refused.assert_refused(1, &["SqlStateMarker", "demands TLS", "?ssl-mode=VERIFY_IDENTITY"]);
+    assert_passed_with("on", &tls.run("mysql", "native", "?ssl-ca={CA}"), "secure transport");
+}
+
+#[test]
+fn strings_that_cannot_be_honoured_are_refused_by_name() {
+    let server = Server::shared();
+    let folder = temporary_folder();
+    let missing = folder.join("missing.pem").display().to_string();
+    let ca = Ca::new(&folder, "ca.pem");
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("mysql", "/d?charset=latin1", &["charset"]),
+        ("mysql", "/d?ssl-mode=MAYBE", &["ssl-mode"]),
+        ("mysql", "/d?ssl-mode=PREFERRED", &["ssl-mode"]),
+        ("mysql", "/d?ssl-mode", &["ssl-mode"]),
+        ("mysql", "/d?sslaccept=perhaps", &["sslaccept"]),
+        ("mysql", "/d?ssl_verify_cert=yes", &["ssl_verify_cert"]),
+        ("mysql", "/d?ssl_verify_identity=", &["ssl_verify_identity"]),
+        ("mysql", "/d?ssl_cert=/x", &["ssl_cert"]),
+        ("mysql", "/d?ssl_key=/x", &["ssl_key"]),
+        ("mysql", "/d?sslpassword=geheim", &["sslpassword"]),
+        ("mysql", "/d?frobnicate=1", &["frobnicate"]),
+        ("mysql", "/d?ssl-ca={MISSING}", &["missing.pem", "No such file"]),
+        ("mysql", "/d?sslcert={MISSING}", &["missing.pem", "No such file"]),
+        ("mysql", "/d?root_cert_path={MISSING}", &["missing.pem", "No such file"]),
+        ("mysql", "/d?ssl-mode=REQUIRED&ssl-ca={MISSING}", &["missing.pem", "No such file"]),
+        ("mysql", "/d?ssl-ca={FOLDER}", &["directory"]),
+        ("mysql", "/d?ssl-ca={CA}&sslca={CA}", &["sslca", "twice"]),
+        ("mysql", "/d?cert_chain_path={MISSING}&priv_key_path={CA}", &["missing.pem"]),
+        ("mysql", "/d?cert_chain_path={CA}&priv_key_path={MISSING}", &["missing.pem"]),
+        ("mysql", "/d?cert_chain_path={CA}", &["priv_key_path"]),
+        ("mysql", "/d?tcp_keepalive_time_ms=x", &["tcp_keepalive_time_ms"]),
+        ("mysql", "/d?socket=/tmp/x", &["socket"]),
+        ("mysql", "", &["database"]),
+        ("mysql", "/", &["database"]),
+        ("mysql", "/?ssl-mode=REQUIRED", &["database"]),
+        ("jdbc:mysql", "/d", &["jdbc:"]),
+        ("postgres", "/d", &["postgres:"]),
+        ("postgresql", "/d", &["postgresql:"]),
+        ("mariadb", "/d", &["mariadb:"]),
+        ("http", "/d", &["http:"]),
+    ];
+    for (scheme, tail, words) in cases {
+        let tail = tail.replace("{CA}", ca.file.to_str().unwrap()).replace("{MISSING}", &missing);
+        let tail = tail.replace("{FOLDER}", folder.to_str().unwrap());
+        let url = format!("{scheme}://root:{}@127.0.0.1:{}{tail}", encoded(), server.port);
+        let refused = without_password(run(quickstart(&url).env("RUST_LOG", "trace")));
+        refused.assert_refused(2, &[&["DATABASE_URL"], *words].concat());
+        assert!(!refused.stderr.contains("geheim"), "{refused:#?}");
+    }
+    // Not even of a URL that cannot be read is the password shown, nor any part of it.
+    for url in [
+        "mysql://root:geheim@127.0.0.1:99999/d",
+        "mysql://root:geheim@127.0.0.1:0/d",
+        "mysql://root:geheim@127.0.0.1:port/d",
+        "mysql://root:geheim@/d",
+        "mysql://root:ge/heim@127.0.0.1:4000/d",
+        "mysql://root:12/heim@127.0.0.1:4000/d",
+        "mysql://root:12?heim@127.0.0.1:4000/d",
+        "mysql://root:12#heim@127.0.0.1:4000/d",
+        "mysql://root:ge?heim=@127.0.0.1:4000/d",
+        "mysql//root:geheim@127.0.0.1:4000/d",
+        "mysql:root:geheim@127.0.0.1:4000/d",
+        "root:geheim@127.0.0.1:4000/d",
+        "root:geheim://127.0.0.1",
+        "geheim",
+        ":geheim@",
+        "mysql://root:geheim@[::1/d",
+        "mysql://root:geheim@a b/d",
+        "://root:geheim@127.0.0.1/d",
+    ] {
+        let refused = run(quickstart(url).env("RUST_LOG", "trace"));
+        refused.assert_refused(2, &["DATABASE_URL"]);
+        assert!(!refused.stderr.contains("heim"), "{url}: {refused:#?}");
+    }
+    assert!(server.rows::<String>("SHOW DATABASES LIKE 'd'").is_empty());
+}
+
+#[test]
+fn tls_asked_of_a_server_that_has_none() {
+    for parameters in ["?ssl-mode=REQUIRED", "?sslaccept=strict", "?ssl_verify_cert=true"] {
+        let refused = run(&mut quickstart(&(Server::shared().url("no_tls") + parameters)));
+        refused.assert_refused(1, &["secure connection", "the server has no TLS"]);
+    }
+}
+
+#[test]
+fn tidb_cloud_has_tls_without_asking() {
+    // The name is not looked up: the program goes by it, and fails at the server it does not find.
+    for host in ["gateway01.eu-central-1.prod.aws.tidbcloud.com", "gateway01.EU.TiDBCloud.COM"] {
+        for parameters in ["", "?ssl-mode=REQUIRED", "?charset=utf8mb4"] {
+            let url = format!("mysql://prefix.root:p@{host}:4000/d{parameters}");
+            let refused = run(quickstart(&url).env("TIDB_TIMEOUT", "1"));
+            refused.assert_refused(1, &[&host.to_lowercase(), "TLS on"]);
+            assert!(!refused.stderr.contains("in the clear"), "{refused:#?}");
+        }
+    }
+    let url = "mysql://root:p@tidbcloud.com.example:4000/d";
+    let refused = run(quickstart(url).env("TIDB_TIMEOUT", "1"));
+    refused.assert_refused(1, &["TLS off"]);
+    assert!(refused.stderr.contains("in the clear"), "{refused:#?}");
+}
+
+#[test]
+fn only_a_host_elsewhere_gets_the_warning() {
+    let port = Server::shared().port;
+    for host in ["127.0.0.1", "localhost"] {
+        let local = run(&mut quickstart(&format!("mysql://root@{host}:{port}/warning")));
+        assert!(!local.assert_passed().stderr.contains("in the clear"), "{local:#?}");
+    }
+    let refused = run(quickstart("mysql://root@no-such-host.invalid/d").env("TIDB_TIMEOUT", "1"));
+    refused.assert_refused(1, &["no-such-host.invalid:3306", "the host's name"]);
+    assert!(refused.stderr.contains("[WARN ] no-such-host.invalid:3306"), "{refused:#?}");
+}
+
+/// Errors of servers, as they come, and what the hint must say.
+const ERRORS: [(u16, &str, &str); 16] = [
+    (1045, "Access denied for user 'root'@'127.0.0.1' (using password: NO)", "?ssl-mode="),
+    (1105, "Connections using insecure transport are prohibited", "?ssl-mode=VERIFY_IDENTITY"),
+    (3159, "Connections using insecure transport are prohibited", "?ssl-mode=VERIFY_IDENTITY"),
+    (1105, "Missing user name prefix, please refer to the documents", "prefix.root"),
+    (1105, "Due to the usage quota being exhausted, access is restricted", "spending limit"),
+    (1044, "Access denied for user 'u'@'%' to database 'd'", "sql/0_create_database_and_user.sql"),
+    (1142, "CREATE command denied to user 'u'@'%' for table 'users'", "sql/0_create"),
+    (1049, "Unknown database 'd'", "DATABASE_URL"),
+    (1290, "The server is running with the --read-only option", "takes writes"),
+    (1836, "Running in read-only mode", "takes writes"),
+    (8027, "Information schema is out of date", "PD"),
+    (9001, "PD server timeout", "PD"),
+    (9002, "TiKV server timeout", "TiKV"),
+    (9003, "TiKV server is busy", "TiKV"),
+    (9005, "Region is unavailable", "TiKV"),
+    (8252, "An error\nof two lines, unheard of", ""),
+];
+
+#[test]
+fn known_errors_come_with_a_hint() {
+    let server = Server::shared();
+    for (code, words, hint) in ERRORS {
+        let mut answer = vec![0xff];
+        answer.extend(code.to_le_bytes());
+        answer.extend(b"#HY000");
+        answer.extend(words.as_bytes());
+        let proxy = Proxy::start(server.port, move |at| match (at.client, at.server) {
+            (1, 0) => Verdict::Answer(answer.clone()),
+            _ => Verdict::Pass,
+        });
+        let refused = run(&mut quickstart(&proxy.url("hints")));
+        let address = format!("127.0.0.1:{}", proxy.port);
+        let (code, words) = (format!("ERROR {code}"), words.replace('\n', " "));
+        refused.assert_refused(1, &[&address, &code, &words, hint]);
+    }
+}
