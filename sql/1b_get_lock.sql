@@ -1,1 +1,1 @@
-SELECT IFNULL(GET_LOCK(CONCAT('tidb-rust-mysql-quickstart ', MD5(LOWER(DATABASE()))), 1), 0)
+SELECT GET_LOCK(CONCAT('tidb-rust-mysql-quickstart ', MD5(LOWER(DATABASE()))), 1)

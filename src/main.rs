@@ -190,7 +190,7 @@ requires secure connection => the server has no TLS: configure it there, or ask 
 refused => start a server (`make tidb` starts one here), or mend host and port in DATABASE_URL
 lookup address => mend the host's name in DATABASE_URL
 create the tables: Resource temporarily => no answer in TIDB_TIMEOUT: see ADMIN SHOW DDL JOBS
-timed out | Resource temporarily => no answer in TIDB_TIMEOUT: is a firewall or IP access list there?
+timed out | timeout | Resource temporarily => no answer in TIDB_TIMEOUT: firewall? IP access list?
 ";
 
 /// What URLs say of TLS, `-` and `_` aside, by demand: none, encrypted, certified, for this host.
@@ -315,7 +315,7 @@ fn wait_for<T>(
         info!("{}: waiting for {what}", address(opts));
     }
     while not_yet(&result) && Some(start.elapsed()) < opts.get_tcp_connect_timeout() {
-        thread::sleep(Duration::from_millis(100));
+        thread::sleep((start.elapsed() / 2).min(Duration::from_secs(1)));
         result = attempt();
     }
     result
@@ -352,15 +352,13 @@ fn open_session(opts: &Opts) -> mysql::Result<PooledConn> {
 /// Takes turns with other runs on this database, then refuses to touch tables without our mark.
 fn claim_tables(conn: &mut PooledConn, opts: &Opts) -> Result<(), Failure> {
     // Under contention TiDB may answer by an error; 1235 is that of TiDB before 6.1, without locks.
-    let held = |result: &mysql::Result<Vec<bool>>| match result {
-        Ok(rows) => *rows != [true],
-        Err(error) => matches!(error, MySqlError(error) if error.code != 1235),
+    let held = |result: &mysql::Result<Vec<Option<bool>>>| match result {
+        Err(MySqlError(e)) => e.code != 1235 && e.message.to_lowercase().contains("lock"),
+        result => matches!(result, Ok(rows) if *rows != [Some(true)]),
     };
     let lock = || select(conn, include_str!("../sql/1b_get_lock.sql"));
     match wait_for("another run on this database to end", opts, held, lock) {
-        Ok(rows) if rows != [true] => {
-            return Err(Failure(2, "another run goes on: try later".into()));
-        }
+        result if held(&result) => return Err(Failure(2, "another run goes on: try later".into())),
         Err(MySqlError(error)) if error.code == 1235 => debug!("going on without a lock"),
         result => drop(result.map_err(|e| failure("get the lock", &e))?),
     }

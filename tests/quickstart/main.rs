@@ -12,6 +12,7 @@
 )]
 
 mod command_line;
+mod faults;
 mod make;
 mod ownership;
 mod proxy;

@@ -24,6 +24,8 @@ pub enum Verdict {
     Cut,
     /// Neither it nor any later one goes its way, and the connection stays open.
     Silence,
+    /// It does not go its way; the packets behind it close the gap. Only for the server's.
+    Drop,
     /// It does not go its way. The sender, which must be the client, gets this as the answer.
     Answer(Vec<u8>),
 }
@@ -116,6 +118,7 @@ impl State {
         silent: &AtomicBool,
         answered: &AtomicUsize,
     ) -> io::Result<()> {
+        let (mut gap, mut exchange) = (0, 0);
         loop {
             let mut packet = read_packet(source)?;
             let (client, server) = if from_client {
@@ -127,6 +130,10 @@ impl State {
             if silent.load(Ordering::SeqCst) {
                 continue;
             }
+            if exchange != client {
+                (exchange, gap) = (client, 0);
+            }
+            packet[3] -= gap;
             let sequence = packet[3];
             let payload = &mut packet[4..];
             let verdict = (self.judge.lock().unwrap())(Packet { client, server, payload });
@@ -134,6 +141,7 @@ impl State {
                 Verdict::Pass => sink.write_all(&packet)?,
                 Verdict::Cut => return Ok(()),
                 Verdict::Silence => silent.store(true, Ordering::SeqCst),
+                Verdict::Drop => gap += 1,
                 Verdict::Answer(answer) => {
                     let length = u32::try_from(answer.len()).unwrap().to_le_bytes();
                     source.write_all(&[length[0], length[1], length[2], sequence + 1])?;

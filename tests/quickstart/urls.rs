@@ -204,7 +204,9 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
         (&tls.ca, "localhost", 2021, "certificate expired"),
     ] {
         tls.use_certificate(issuer, host, last_year);
-        for (parameters, chain, name) in DEMANDS {
+        // That it has expired is like that it is of a CA that we do not trust: a few will do.
+        let step = if words.contains("expired") { 4 } else { 1 };
+        for (parameters, chain, name) in DEMANDS.into_iter().step_by(step) {
             let run = tls.run("mysql", "secure", parameters);
             if if words.contains("name") { name } else { chain } {
                 run.assert_refused(1, &["localhost", "certificate", words]);
