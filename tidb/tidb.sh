@@ -5,6 +5,7 @@
 #   tidb.sh start    start a TiDB on 127.0.0.1:4000, by Docker or else by target/tidb-server
 #   tidb.sh stop     stop the TiDB that `start` started, and no other
 #   tidb.sh answers  whether a server greets on 127.0.0.1:4000
+#   tidb.sh wait     wait for up to a minute until one does
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -176,5 +177,6 @@ stop() {
 
 case ${1-} in
     build | start | stop | answers) "$1" ;;
+    wait) wait_for_answer true ;;
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -16,6 +16,7 @@ mod faults;
 mod make;
 mod ownership;
 mod proxy;
+mod readme;
 mod support;
 mod tutorial;
 mod urls;
