@@ -25,7 +25,7 @@ lint: ## check the format and the lints
 	cargo clippy --all-targets -- -D warnings
 
 bench: target/tidb-server ## measure a release build: where the time of a run goes
-	@cargo bench --quiet
+	@cargo bench --quiet --bench quickstart
 
 target/tidb-server: tidb/go.mod tidb/go.sum ## build the TiDB server, which takes minutes
 	@tidb/tidb.sh build
