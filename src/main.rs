@@ -182,11 +182,11 @@ usage quota => the TiDB Cloud cluster has used up its quota: raise its spending 
 ERROR 1044 | ERROR 1142 => grant the rights that sql/0_create_database_and_user.sql grants
 ERROR 1049 => create the database, or name one that exists in DATABASE_URL
 ERROR 1290 | ERROR 1836 => the server is read-only: connect to one that takes writes
-ERROR 8027 | ERROR 9001 => TiDB does not reach PD: see whether PD is up
-ERROR 9002 | ERROR 9003 | ERROR 9005 => TiDB does not reach TiKV: see whether it is up and not overloaded
+ERROR 8027 | ERROR 900 => TiDB does not reach PD or TiKV: see whether they are up and not overloaded
 not valid for name => connect by a name that the certificate is for, or use ssl-mode=VERIFY_CA
 UnknownIssuer => name the file of the CA that issued it: add ?ssl-ca=/path/to/ca.pem
 requires secure connection => the server has no TLS: configure it there, or ask for none
+connect: server disconnected => something listens there, but does not greet: is it still starting?
 refused => start a server (`make tidb` starts one here), or mend host and port in DATABASE_URL
 lookup address => mend the host's name in DATABASE_URL
 create the tables: Resource temporarily => no answer in TIDB_TIMEOUT: see ADMIN SHOW DDL JOBS
@@ -209,7 +209,9 @@ fn failure(step: &str, error: &mysql::Error) -> Failure {
     // The driver wraps its words as in `IoError { words }`.
     let text = error.to_string().replace('\n', " ");
     let words = text.split_once(" { ").map_or(&*text, |(_, words)| words.trim_end_matches(" }"));
-    Failure(1, format!("{step}: {words}"))
+    // A TLS error of the driver's own is one of our CA file or client certificate.
+    let status = if matches!(error, mysql::Error::TlsError(_)) { 2 } else { 1 };
+    Failure(status, format!("{step}: {words}"))
 }
 
 /// Does what the arguments ask for.
@@ -265,10 +267,10 @@ fn parse_url(url: &str) -> Result<Opts, String> {
     let (scheme, rest) = url.split_once(':').unwrap_or_default();
     let is_mysql = ["mysql", "mysql2", "tidb"].contains(&scheme) || scheme.starts_with("mysql+");
     let Some(rest) = rest.strip_prefix("//").filter(|_| is_mysql) else {
-        return Err(format!("not {scheme}: but mysql://user:password@host:4000/database"));
+        return Err(format!("write mysql://user:password@host:4000/database, not {scheme}:"));
     };
     // Else the rest of the password would be taken, and shown, for database or parameters.
-    if rest.split_once(['/', '?', '#']).is_some_and(|(_, rest)| rest.contains('@')) {
+    if rest.contains('#') || rest.split_once(['/', '?']).is_some_and(|(_, r)| r.contains('@')) {
         return Err("write / ? # @ in user and password as %2F %3F %23 %40".to_owned());
     }
     let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -289,9 +291,9 @@ fn parse_url(url: &str) -> Result<Opts, String> {
     }
     let opts = Opts::from_url(&url).map_err(|error| error.to_string())?;
     if opts.get_db_name().is_none() || opts.get_tcp_port() == 0 || opts.get_socket().is_some() {
-        return Err("needs a host, a port and a database, and no socket".to_owned());
+        return Err("needs a host, a database, and a port other than 0; no socket".to_owned());
     }
-    let is_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
+    let is_cloud = opts.get_ip_or_hostname().trim_end_matches('.').ends_with(".tidbcloud.com");
     tls = if is_cloud || tls == 0 && opts.get_ssl_opts().is_some() { 3 } else { tls };
     let ssl = opts.get_ssl_opts().cloned().unwrap_or_default();
     let identity = ssl.client_identity().map(|id| [id.cert_chain_path(), id.priv_key_path()]);
@@ -353,7 +355,7 @@ fn open_session(opts: &Opts) -> mysql::Result<PooledConn> {
 fn claim_tables(conn: &mut PooledConn, opts: &Opts) -> Result<(), Failure> {
     // Under contention TiDB may answer by an error; 1235 is that of TiDB before 6.1, without locks.
     let held = |result: &mysql::Result<Vec<Option<bool>>>| match result {
-        Err(MySqlError(e)) => e.code != 1235 && e.message.to_lowercase().contains("lock"),
+        Err(MySqlError(e)) => [1205, 9007].contains(&e.code) || e.message.contains("lock "),
         result => matches!(result, Ok(rows) if *rows != [Some(true)]),
     };
     let lock = || select(conn, include_str!("../sql/1b_get_lock.sql"));

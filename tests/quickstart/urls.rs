@@ -224,6 +224,12 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
         tls.run("mysql", "secure", "?ssl-ca={CA}").assert_refused(1, &[hint]);
     }
 
+    // A CA file without a certificate is the environment's fault, not the deployment's.
+    tls.use_certificate(&tls.ca, "localhost", 2100);
+    std::fs::write(tls.folder.join("garbage"), "garbage\n").unwrap();
+    let refused = tls.run("mysql", "secure", "?ssl-ca={FOLDER}/garbage");
+    refused.assert_refused(2, &["connect:", "certificate"]);
+
     // A server that wants TLS from everybody.
     tls.use_certificate(&tls.ca, "localhost", 2100);
     // TiDB lets only a session with TLS ask for that.
@@ -303,6 +309,7 @@ fn strings_that_cannot_be_honoured_are_refused_by_name() {
         "root:geheim://127.0.0.1",
         "geheim",
         ":geheim@",
+        "mysql://root:geheim@127.0.0.1:4000/d#?ssl-mode=REQUIRED",
         "mysql://root:geheim@[::1/d",
         "mysql://root:geheim@a b/d",
         "://root:geheim@127.0.0.1/d",
@@ -325,7 +332,11 @@ fn tls_asked_of_a_server_that_has_none() {
 #[test]
 fn tidb_cloud_has_tls_without_asking() {
     // The name is not looked up: the program goes by it, and fails at the server it does not find.
-    for host in ["gateway01.eu-central-1.prod.aws.tidbcloud.com", "gateway01.EU.TiDBCloud.COM"] {
+    for host in [
+        "gateway01.eu-central-1.prod.aws.tidbcloud.com",
+        "gateway01.EU.TiDBCloud.COM",
+        "x.tidbcloud.com.",
+    ] {
         for parameters in ["", "?ssl-mode=REQUIRED", "?charset=utf8mb4"] {
             let url = format!("mysql://prefix.root:p@{host}:4000/d{parameters}");
             let refused = run(quickstart(&url).env("TIDB_TIMEOUT", "1"));
