@@ -353,9 +353,9 @@ fn open_session(opts: &Opts) -> mysql::Result<PooledConn> {
 
 /// Takes turns with other runs on this database, then refuses to touch tables without our mark.
 fn claim_tables(conn: &mut PooledConn, opts: &Opts) -> Result<(), Failure> {
-    // Under contention TiDB may answer by an error; 1235 is that of TiDB before 6.1, without locks.
+    // Contention may be an error, of a "lock " or "Lock "; 1235: TiDB before 6.1 has no locks.
     let held = |result: &mysql::Result<Vec<Option<bool>>>| match result {
-        Err(MySqlError(e)) => [1205, 9007].contains(&e.code) || e.message.contains("lock "),
+        Err(MySqlError(e)) => e.code == 9007 || e.code != 1235 && e.message.contains("ock "),
         result => matches!(result, Ok(rows) if *rows != [Some(true)]),
     };
     let lock = || select(conn, include_str!("../sql/1b_get_lock.sql"));

@@ -233,12 +233,7 @@ fn spawn(command: &mut Command) -> Child {
 
 /// Waits for a run in the background.
 fn finish(child: Child) -> Run {
-    let output = child.wait_with_output().unwrap();
-    Run {
-        status: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Run::of(child.wait_with_output().unwrap())
 }
 
 #[test]
@@ -340,7 +335,7 @@ fn refusing_the_lock(server: &Server, code: u16, words: &'static [u8], times: us
 #[test]
 fn a_server_without_locks_and_one_under_contention() {
     let server = Server::shared();
-    let none: &[u8] = b"function GET_LOCK has only noop implementation in tidb now";
+    let none: &[u8] = b"function GET_LOCK has only noop implementation: no user lock here";
     let proxy = refusing_the_lock(server, 1235, none, usize::MAX);
     let without = run(quickstart(&proxy.url("locks")).env("RUST_LOG", "debug"));
     assert!(without.assert_passed().stderr.contains("[DEBUG] going on without a lock"));
