@@ -1,5 +1,5 @@
 SELECT users.name, orders.price
 FROM users
 JOIN orders ON orders.uid = users.uid
-WHERE orders.uid = 3
+WHERE orders.uid = ?
 ORDER BY orders.oid

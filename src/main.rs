@@ -1,84 +1,113 @@
 //! The TiDB quick start for Rust: creates two tables in TiDB, the distributed SQL database that
 //! speaks MySQL's protocol, inserts, deletes and updates rows, and prints the result of a join.
 //!
-//! `make run` runs it, on this machine; `DATABASE_URL` names another server. First stands the
-//! tutorial, a function a step; below "Plumbing" stands what a dependable command needs besides.
+//! `make run` runs it on this machine; `DATABASE_URL` names another server. The tutorial comes
+//! first, one function a step. The modules below make a dependable command of it.
 
-use std::io::{self, ErrorKind::BrokenPipe, ErrorKind::ConnectionRefused, Write};
-use std::time::{Duration, Instant};
-use std::{env, fmt::Debug, fs, num::NonZeroU32, process::ExitCode, thread};
+use std::io;
+use std::process::ExitCode;
+use std::time::Instant;
 
-use log::{debug, error, info, warn};
+use log::error;
 use mysql::prelude::{FromRow, Queryable};
-use mysql::{DriverError::CouldNotConnect, Error::DriverError, Error::MySqlError};
-use mysql::{Opts, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, PooledConn, Value};
+use mysql::{FromRowError, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts, Row, Value};
 use once_cell::sync::OnceCell;
 
-/// A user's gender. The names are those of the column's ENUM, which is sent and received by name.
+/// A user's gender.
 #[derive(Clone, Copy, Debug)]
 enum Gender {
     Female,
     Male,
 }
 
-/// Lets a `Gender` be bound as a parameter.
+/// Lets a `Gender` be bound as a parameter: an ENUM is sent, and received, by its name.
 impl From<Gender> for Value {
     fn from(gender: Gender) -> Self {
-        format!("{gender:?}").into()
+        match gender {
+            Gender::Female => "Female".into(),
+            Gender::Male => "Male".into(),
+        }
     }
 }
 
 /// A row of `users` to insert. TiDB assigns the primary key, `uid`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct User {
-    name: &'static str,
+    name: String,
     gender: Gender,
 }
 
 /// A row of `orders` to insert. TiDB assigns the primary key, `oid`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Order {
     uid: i32,
     price: f32,
 }
 
-/// The connection pool: made once, by `get_or_try_init`, which std's `OnceLock` does not have yet.
-fn pool(opts: &Opts) -> mysql::Result<&'static Pool> {
-    static POOL: OnceCell<Pool> = OnceCell::new();
-    POOL.get_or_try_init(|| {
-        // One session, for the steps rely on the ids 1, 2, 3 ..., which TiDB gives in order within
-        // one server only. Elsewhere keep the defaults, 10 to 100 sessions, each pinged when taken
-        // and reset when given back, and ask `last_insert_id()` for ids. Keep the database, too:
-        // here it may have to be created first.
-        let pool_opts = PoolOpts::new()
-            .with_constraints(PoolConstraints::new_const::<1, 1>())
-            .with_check_health(false)
-            .with_reset_connection(false);
-        Pool::new(OptsBuilder::from_opts(opts.clone()).pool_opts(pool_opts).db_name(None::<String>))
-    })
+/// A row of the join. Both columns may be NULL, but the tutorial's are not: here a NULL is an error.
+/// Where it is a value like others, make the field an `Option`.
+#[derive(Clone, Debug, PartialEq)]
+struct UserOrder {
+    name: String,
+    price: f32,
+}
+
+/// By hand, because the driver's feature `derive`, which takes columns by name, costs 20 crates.
+impl FromRow for UserOrder {
+    fn from_row_opt(row: Row) -> Result<Self, FromRowError> {
+        let (name, price) = FromRow::from_row_opt(row)?;
+        Ok(Self { name, price })
+    }
+}
+
+/// The connection pool, for the whole program once `open_pool` has opened it.
+static POOL: OnceCell<Pool> = OnceCell::new();
+
+/// Opens the connection pool and its first connection. To open a second pool is an error.
+///
+/// A program of your own can also open its `Pool` in `main` and hand out clones: they share the
+/// connections. By default it opens 10 at once, and more when these are taken, up to 100. Then
+/// `get_conn` waits without end for one that is given back; `try_get_conn` takes a time limit.
+fn open_pool(opts: Opts) -> mysql::Result<&'static Pool> {
+    // One connection: the steps rely on the ids 1, 2, 3 ..., which TiDB gives in order on one server
+    // only. It is used once, so it needs no check before and no reset after. A program of your own
+    // keeps the defaults, and asks `last_insert_id()` for ids.
+    let pool_opts = PoolOpts::new()
+        .with_constraints(PoolConstraints::new_const::<1, 1>())
+        .with_check_health(false)
+        .with_reset_connection(false);
+    let pool = Pool::new(OptsBuilder::from_opts(opts).pool_opts(pool_opts))?;
+    // The standard library's `OnceLock` has no `try_insert` yet.
+    POOL.try_insert(pool).map_err(|_| io::Error::other("the pool is open already").into())
 }
 
 /// Logs the steps, or what went wrong, on stderr; the exit status says how it went.
 fn main() -> ExitCode {
     let env = env_logger::Env::default().default_filter_or("info");
     env_logger::Builder::from_env(env).format_target(false).init();
-    let Err(Failure(status, message)) = run() else { return ExitCode::SUCCESS };
-    error!("{message}");
-    ExitCode::from(status)
+    match failure::catch_panic(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            error!("{failure}");
+            failure.exit_code()
+        }
+    }
 }
 
-/// Takes the steps in the tutorial's order, until one fails; returns the line to print.
-fn take_steps(opts: &Opts, cleanup: bool) -> Result<String, Failure> {
-    let conn = &mut open_session(opts).map_err(|e| failure("connect", &e))?;
-    claim_tables(conn, opts)?;
-    step("1. create the tables users and orders", 0, || create_tables(conn))?;
+/// Takes the steps in the tutorial's order; returns the rows of the join. Stops at the first step
+/// that fails, or whose result is another than the one that stands behind its name.
+fn take_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure> {
+    let mut session = Session::open(server)?;
+    session.step(Ddl, "1. drop and create users and orders", (), create_tables)?;
+
     let users = [
-        User { name: "Alice", gender: Gender::Female },
-        User { name: "Peter", gender: Gender::Male },
-        User { name: "Ben", gender: Gender::Male },
+        User { name: "Alice".to_owned(), gender: Gender::Female },
+        User { name: "Peter".to_owned(), gender: Gender::Male },
+        User { name: "Ben".to_owned(), gender: Gender::Male },
     ];
-    step("2. insert three users", 3, || insert_users(conn, &users))?;
-    step("2. insert one order", 1, || insert_orders(conn, &[Order { uid: 1, price: 2.5 }]))?;
+    session.step(Dml, "2. insert three users", 3, |conn| insert_users(conn, &users))?;
+    let order = Order { uid: 1, price: 2.5 };
+    session.step(Dml, "2. insert one order", 1, |conn| insert_orders(conn, &[order]))?;
     let orders = [
         Order { uid: 1, price: 0.5 },
         Order { uid: 2, price: 4.5 },
@@ -86,315 +115,813 @@ fn take_steps(opts: &Opts, cleanup: bool) -> Result<String, Failure> {
         Order { uid: 3, price: 212.5 },
         Order { uid: 3, price: 8.5 },
     ];
-    step("2. insert five orders", 5, || insert_orders(conn, &orders))?;
-    step("3. delete order 4", 1, || delete_order(conn, 4))?;
-    step("4. set the price of order 1 to 3.5", 1, || set_price(conn, 1, 3.5))?;
-    let expected = vec![("Ben".to_owned(), 212.5), ("Ben".to_owned(), 8.5)];
-    let rows = step("5. join users and orders", expected, || join_users_and_orders(conn))?;
+    session.step(Dml, "2. insert five orders", 5, |conn| insert_orders(conn, &orders))?;
+
+    session.step(Dml, "3. delete order 4", 1, |conn| delete_order(conn, 4))?;
+    session.step(Dml, "4. set the price of order 1 to 3.5", 1, |conn| set_price(conn, 1, 3.5))?;
+
+    let bens = [212.5, 8.5].map(|price| UserOrder { name: "Ben".to_owned(), price }).to_vec();
+    let rows = session.step(Dml, "5. join users and orders", bens, |conn| user_orders(conn, 3))?;
     if cleanup {
-        step("clean up", 0, || execute(conn, include_str!("../sql/1d_drop_tables.sql"), ()))?;
+        session.step(Ddl, "clean up: drop users and orders", (), drop_tables)?;
     }
-    let rows: Vec<_> = rows.iter().map(|(name, price)| format!("('{name}', {price})")).collect();
-    Ok(format!("[{}]", rows.join(", ")))
+    Ok(rows)
 }
 
-/// Step 1: creates both tables anew. Their COMMENT is the mark that says who made them.
-fn create_tables(conn: &mut PooledConn) -> mysql::Result<u64> {
-    execute(conn, include_str!("../sql/1d_drop_tables.sql"), ())?;
-    // One call each: of several statements in one string, the driver tells the first one's error.
-    execute(conn, include_str!("../sql/1e_create_users.sql"), ())?;
-    execute(conn, include_str!("../sql/1f_create_orders.sql"), ())
+/// Step 1: drops both tables and creates them anew. Their COMMENT is the mark that tells the next
+/// run whose they are.
+fn create_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
+    drop_tables(conn)?;
+    // One call each: of several statements in one call, the driver reports the first one's error.
+    conn.query_drop(include_str!("../sql/1e_create_users.sql"))?;
+    conn.query_drop(include_str!("../sql/1f_create_orders.sql"))
+}
+
+/// Drops both tables, where they are there.
+fn drop_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
+    conn.query_drop(include_str!("../sql/1d_drop_tables.sql"))
 }
 
 /// Step 2: inserts users; returns how many.
-fn insert_users(conn: &mut PooledConn, users: &[User]) -> mysql::Result<u64> {
-    debug!("{users:?}");
-    let rows = users.iter().map(|user| [user.name.into(), user.gender.into()]).collect();
+fn insert_users(conn: &mut impl Queryable, users: &[User]) -> mysql::Result<u64> {
+    let rows = users.iter().map(|user| [user.name.as_str().into(), user.gender.into()]).collect();
     insert(conn, include_str!("../sql/2a_insert_users.sql"), rows)
 }
 
 /// Step 2: inserts orders; returns how many.
-fn insert_orders(conn: &mut PooledConn, orders: &[Order]) -> mysql::Result<u64> {
-    debug!("{orders:?}");
+fn insert_orders(conn: &mut impl Queryable, orders: &[Order]) -> mysql::Result<u64> {
     let rows = orders.iter().map(|order| [order.uid.into(), order.price.into()]).collect();
     insert(conn, include_str!("../sql/2b_insert_orders.sql"), rows)
 }
 
-/// Inserts one or more rows by one statement. `exec_batch` would send, and commit, each by itself.
-fn insert(conn: &mut PooledConn, sql: &str, rows: Vec<[Value; 2]>) -> mysql::Result<u64> {
-    let more_rows = ", (?, ?)".repeat(rows.len().saturating_sub(1));
-    execute(conn, &(sql.trim_end().to_owned() + &more_rows), rows.concat())
+/// Inserts rows of `N` columns by one statement; returns how many. `sql` is the statement for one
+/// row and ends with its placeholders. A statement takes at most 65,535 parameters: insert more rows
+/// by several calls. (`exec_batch` sends one statement a row.)
+fn insert<const N: usize>(
+    conn: &mut impl Queryable,
+    sql: &str,
+    rows: Vec<[Value; N]>,
+) -> mysql::Result<u64> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let another_row = format!(", ({})", ["?"; N].join(", "));
+    let sql = sql.trim_end().to_owned() + &another_row.repeat(rows.len() - 1);
+    Ok(conn.exec_iter(sql, rows.concat())?.affected_rows())
 }
 
-/// Step 3: deletes an order; returns the number of deleted rows.
-fn delete_order(conn: &mut PooledConn, oid: i32) -> mysql::Result<u64> {
-    execute(conn, include_str!("../sql/3_delete_order.sql"), (oid,))
+/// Step 3: deletes an order; returns the number of deleted rows. Like each statement here it commits
+/// by itself (autocommit). For all or nothing, execute several on a `conn.start_transaction(..)`.
+fn delete_order(conn: &mut impl Queryable, oid: i32) -> mysql::Result<u64> {
+    Ok(conn.exec_iter(include_str!("../sql/3_delete_order.sql"), (oid,))?.affected_rows())
 }
 
 /// Step 4: sets the price of an order; returns the number of changed rows.
-fn set_price(conn: &mut PooledConn, oid: i32, price: f32) -> mysql::Result<u64> {
-    execute(conn, include_str!("../sql/4_update_order.sql"), (price, oid))
+fn set_price(conn: &mut impl Queryable, oid: i32, price: f32) -> mysql::Result<u64> {
+    Ok(conn.exec_iter(include_str!("../sql/4_update_order.sql"), (price, oid))?.affected_rows())
 }
 
-/// Steps 5 and 6: returns the name and the price of each order of user 3, oldest order first.
-fn join_users_and_orders(conn: &mut PooledConn) -> mysql::Result<Vec<(String, f32)>> {
-    select(conn, include_str!("../sql/5_join_users_orders.sql"))
+/// Step 5: returns a user's name and the price of each of their orders, oldest order first.
+fn user_orders(conn: &mut impl Queryable, uid: i32) -> mysql::Result<Vec<UserOrder>> {
+    let rows = conn.exec_opt(include_str!("../sql/5_join_users_orders.sql"), (uid,))?;
+    // `exec` itself panics on a row that does not convert, such as one with a NULL.
+    Ok(rows.into_iter().collect::<Result<_, _>>()?)
 }
 
-/// Executes a statement; returns the number of rows that it changed. It commits by itself
-/// (autocommit); for all or nothing, execute several on a `conn.start_transaction(..)`.
-fn execute(conn: &mut impl Queryable, sql: &str, params: impl Into<Params>) -> mysql::Result<u64> {
-    debug!("{}", sql.trim_end());
-    match params.into() {
-        // As text: one round trip. To prepare and execute it, as one with parameters, takes two.
-        Params::Empty => conn.query_iter(sql).map(|result| result.affected_rows()),
-        params => conn.exec_iter(sql, params).map(|result| result.affected_rows()),
-    }
-}
+// ---- Plumbing: what makes a dependable command of the tutorial ---------------------------------
 
-/// Sends a query; returns its rows.
-fn select<T: FromRow>(conn: &mut impl Queryable, sql: &str) -> mysql::Result<Vec<T>> {
-    debug!("{}", sql.trim_end());
-    // `query` panics on a row that does not convert to `T`, such as one with a NULL.
-    Ok(conn.query_opt(sql)?.into_iter().collect::<Result<_, _>>()?)
-}
-
-// ---- Plumbing ----------------------------------------------------------------------------------
-
-/// What `--help` prints.
-const HELP: &str = "\
-Usage: tidb-rust-mysql-quickstart [--cleanup | --help | --version]
-  --cleanup      after success, drop its own two tables
-  -h, --help, -V, --version  print this help, print the version
-  DATABASE_URL   where to connect [default: mysql://root@127.0.0.1:4000/test_sqlalchemy]
-  TIDB_TIMEOUT   seconds to wait for the server, for another run, for any answer [default: 30]
-  RUST_LOG       what to log on stderr: error, warn, info, debug or trace [default: info]
-
-Exit status: 0 the deployment passed; 1 it failed; 2 nothing was tested, and nothing changed.";
-
-/// What to do about a failure whose line has these words, or those; the first row that fits counts.
-const HINTS: &str = "
-TLS off: connect: ERROR 1045 => wrong user or password, or it needs TLS: add ?ssl-mode=VERIFY_IDENTITY
-ERROR 1045 => wrong user or password, or this account may not connect from here
-insecure transport | ERROR 3159 | SqlStateMarker => the server demands TLS: add ?ssl-mode=VERIFY_IDENTITY
-Missing user name prefix => on TiDB Cloud the user is prefix.root, as its console shows
-usage quota => the TiDB Cloud cluster has used up its quota: raise its spending limit
-ERROR 1044 | ERROR 1142 => grant the rights that sql/0_create_database_and_user.sql grants
-ERROR 1049 => create the database, or name one that exists in DATABASE_URL
-ERROR 1290 | ERROR 1836 => the server is read-only: connect to one that takes writes
-ERROR 8027 | ERROR 900 => TiDB does not reach PD or TiKV: see whether they are up and not overloaded
-not valid for name => connect by a name that the certificate is for, or use ssl-mode=VERIFY_CA
-UnknownIssuer => name the file of the CA that issued it: add ?ssl-ca=/path/to/ca.pem
-requires secure connection => the server has no TLS: configure it there, or ask for none
-connect: server disconnected => something listens there, but does not greet: is it still starting?
-refused => start a server (`make tidb` starts one here), or mend host and port in DATABASE_URL
-lookup address => mend the host's name in DATABASE_URL
-create the tables: Resource temporarily => no answer in TIDB_TIMEOUT: see ADMIN SHOW DDL JOBS
-timed out | timeout | Resource temporarily => no answer in TIDB_TIMEOUT: firewall? IP access list?
-";
-
-/// What URLs say of TLS, `-` and `_` aside, by demand: none, encrypted, certified, for this host.
-const TLS: [&str; 4] = [
-    "charset=utf8 charset=utf8mb4 sslmode=disabled sslverifyidentity=false",
-    "sslmode=required sslaccept=acceptinvalidcerts sslverifycert=false dangeracceptinvalidcerts=true",
-    "sslmode=verifyca sslverifycert=true dangerskipdomainvalidation=true",
-    "sslmode=verifyidentity sslaccept=strict sslverifyidentity=true",
-];
-
-/// The exit status, 1 if the deployment failed and 2 if nothing was tested, and a line that says why.
-struct Failure(u8, String);
-
-/// Makes a `Failure` of what went wrong in a step.
-fn failure(step: &str, error: &mysql::Error) -> Failure {
-    // The driver wraps its words as in `IoError { words }`.
-    let text = error.to_string().replace('\n', " ");
-    let words = text.split_once(" { ").map_or(&*text, |(_, words)| words.trim_end_matches(" }"));
-    // A TLS error of the driver's own is one of our CA file or client certificate.
-    let status = if matches!(error, mysql::Error::TlsError(_)) { 2 } else { 1 };
-    Failure(status, format!("{step}: {words}"))
-}
+use connection_string::Server;
+use failure::Failure;
+use failure::Phase::{Ddl, Dml};
+use session::Session;
 
 /// Does what the arguments ask for.
 fn run() -> Result<(), Failure> {
     let start = Instant::now();
-    let arguments = env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned());
-    let cleanup = match arguments.reduce(|all, next| all + " " + &next).as_deref() {
-        None => false,
-        Some("--cleanup") => true,
-        Some("-h" | "--help") => return print(HELP),
-        Some("-V" | "--version") => {
-            return print(concat!("tidb-rust-mysql-quickstart ", env!("CARGO_PKG_VERSION")));
+    let arguments = command_line::arguments();
+    let cleanup = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => false,
+        ["--cleanup"] => true,
+        ["-h" | "--help"] => return command_line::print(command_line::HELP),
+        ["-V" | "--version"] => return command_line::print(command_line::VERSION),
+        other => {
+            let line = format!("cannot use the arguments {other:?}: see --help");
+            return Err(Failure::NothingTested(line));
         }
-        Some(other) => return Err(Failure(2, format!("cannot use {other:?}: see --help"))),
     };
-    let opts = options().map_err(|line| Failure(2, line))?;
-    let line = take_steps(&opts, cleanup).map_err(|Failure(status, line)| {
-        let line = format!("{}: {line}", address(&opts));
-        let mut hints = HINTS.lines().filter_map(|row| row.split_once(" => "));
-        let hint = hints.find(|(words, _)| words.split(" | ").any(|words| line.contains(words)));
-        Failure(status, hint.map_or(line.clone(), |(_, hint)| format!("{line}; {hint}")))
-    })?;
-    print(&line)?;
-    info!("{:<40}{:>8.1} ms", "passed", start.elapsed().as_secs_f64() * 1e3);
+    let server = connection_string::server().map_err(Failure::NothingTested)?;
+    let rows = take_steps(&server, cleanup)?;
+    let pairs = rows.iter().map(|row| format!("('{}', {})", row.name, row.price));
+    command_line::print(&format!("[{}]", pairs.collect::<Vec<_>>().join(", ")))?;
+    session::log_duration("passed", start);
     Ok(())
 }
 
-/// Makes the options of the connection from the environment.
-fn options() -> Result<Opts, String> {
-    let variable = |name: &str, default: &str| match env::var(name) {
-        Err(env::VarError::NotPresent) => Ok(default.to_owned()),
-        value => value.map_err(|_| format!("{name} is not valid UTF-8")),
-    };
-    let seconds = variable("TIDB_TIMEOUT", "30")?.parse::<NonZeroU32>();
-    let seconds = seconds.map_err(|e| format!("TIDB_TIMEOUT is to be whole seconds: {e}"))?;
-    let timeout = Duration::from_secs(seconds.get().into());
-    let url = variable("DATABASE_URL", "mysql://root@127.0.0.1:4000/test_sqlalchemy")?;
-    let opts = parse_url(&url).map_err(|line| format!("DATABASE_URL: {line}"))?;
-    let is_local = ["127.0.0.1", "[::1]", "localhost"].contains(&&*opts.get_ip_or_hostname());
-    if opts.get_ssl_opts().is_none() && !is_local {
-        warn!("{}: password and data travel in the clear", address(&opts));
-    }
-    Ok(OptsBuilder::from_opts(opts)
-        .prefer_socket(false) // the socket that a server names may be another server's
-        .max_allowed_packet(Some(1 << 20)) // saves asking for it; no statement or row is near 1 MiB
-        .tcp_connect_timeout(Some(timeout)) // else a silent server is waited for without end
-        .read_timeout(Some(timeout + Duration::from_millis(500))) // GET_LOCK itself takes a second
-        .into())
-}
+/// The command line: arguments, environment variables, standard output.
+mod command_line {
+    use std::env::{self, VarError};
+    use std::io::{self, ErrorKind, Write};
 
-/// Reads a URL that was made for any client: translates what the driver does not know, or refuses it.
-fn parse_url(url: &str) -> Result<Opts, String> {
-    let (scheme, rest) = url.split_once(':').unwrap_or_default();
-    let is_mysql = ["mysql", "mysql2", "tidb"].contains(&scheme) || scheme.starts_with("mysql+");
-    let Some(rest) = rest.strip_prefix("//").filter(|_| is_mysql) else {
-        return Err(format!("write mysql://user:password@host:4000/database, not {scheme}:"));
-    };
-    // Else the rest of the password would be taken, and shown, for database or parameters.
-    if rest.contains('#') || rest.split_once(['/', '?']).is_some_and(|(_, r)| r.contains('@')) {
-        return Err("write / ? # @ in user and password as %2F %3F %23 %40".to_owned());
+    use crate::failure::Failure;
+
+    /// What `--help` prints.
+    pub const HELP: &str = "\
+Usage: tidb-rust-mysql-quickstart [--cleanup | --help | --version]
+  --cleanup      after success, drop its own two tables
+  -h, --help     print this help
+  -V, --version  print the version
+Environment variables:
+  DATABASE_URL   where to connect
+                 [default: mysql://root@127.0.0.1:4000/test_sqlalchemy]
+  TIDB_TIMEOUT   how many seconds to wait for the server to come up, for
+                 another run to finish, and for any one answer [default: 30]
+  RUST_LOG       what to log on stderr: off, error, warn, info, debug or trace
+                 [default: info]
+Exit status:
+  0 the deployment passed
+  1 it failed
+  2 nothing was tested, and nothing was changed";
+
+    /// What `--version` prints.
+    pub const VERSION: &str = concat!("tidb-rust-mysql-quickstart ", env!("CARGO_PKG_VERSION"));
+
+    /// The arguments behind the program's name.
+    pub fn arguments() -> Vec<String> {
+        env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
     }
-    let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (mut url, mut tls) = (format!("mysql://{base}?"), 0);
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let plain = parameter.to_lowercase().replace(['-', '_'], "");
-        let ca = plain.starts_with("sslca=") || key.eq_ignore_ascii_case("sslcert");
-        let name = if ca { "root_cert_path".into() } else { key.to_lowercase().replace('-', "_") };
-        let refused = plain.starts_with("ssl") && !ca || plain.starts_with("charset");
-        if let Some(demand) = TLS.iter().position(|row| row.split(' ').any(|word| word == plain)) {
-            tls = tls.max(demand);
-        } else if refused || url.contains(&format!("&{name}=")) {
-            return Err(format!("{key} is not supported, or not with this value, or given twice"));
-        } else {
-            url = url + "&" + &name + "=" + value;
+
+    /// Reads an environment variable, which has this value where it is not set.
+    pub fn variable(name: &str, default: &str) -> Result<String, String> {
+        match env::var(name) {
+            Ok(value) => Ok(value),
+            Err(VarError::NotPresent) => Ok(default.to_owned()),
+            Err(VarError::NotUnicode(_)) => Err(format!("{name} is not valid UTF-8")),
         }
     }
-    let opts = Opts::from_url(&url).map_err(|error| error.to_string())?;
-    if opts.get_db_name().is_none() || opts.get_tcp_port() == 0 || opts.get_socket().is_some() {
-        return Err("needs a host, a database, and a port other than 0; no socket".to_owned());
-    }
-    let is_cloud = opts.get_ip_or_hostname().trim_end_matches('.').ends_with(".tidbcloud.com");
-    tls = if is_cloud || tls == 0 && opts.get_ssl_opts().is_some() { 3 } else { tls };
-    let ssl = opts.get_ssl_opts().cloned().unwrap_or_default();
-    let identity = ssl.client_identity().map(|id| [id.cert_chain_path(), id.priv_key_path()]);
-    for file in ssl.root_cert_path().into_iter().chain(identity.into_iter().flatten()) {
-        fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    }
-    let ssl = ssl.with_danger_accept_invalid_certs(tls == 1);
-    let ssl = Some(ssl.with_danger_skip_domain_validation(tls < 3)).filter(|_| tls > 0);
-    Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl).into())
-}
 
-/// Tries until it is no longer `not_yet`, but no longer than `TIDB_TIMEOUT`; says what it waits for.
-fn wait_for<T>(
-    what: &str,
-    opts: &Opts,
-    not_yet: fn(&mysql::Result<T>) -> bool,
-    mut attempt: impl FnMut() -> mysql::Result<T>,
-) -> mysql::Result<T> {
-    let (start, mut result) = (Instant::now(), attempt());
-    if not_yet(&result) {
-        info!("{}: waiting for {what}", address(opts));
-    }
-    while not_yet(&result) && Some(start.elapsed()) < opts.get_tcp_connect_timeout() {
-        thread::sleep((start.elapsed() / 2).min(Duration::from_secs(1)));
-        result = attempt();
-    }
-    result
-}
-
-/// Opens the session, with the settings that the steps depend on, and selects or creates the database.
-fn open_session(opts: &Opts) -> mysql::Result<PooledConn> {
-    let refused = |result: &mysql::Result<_>| match result {
-        Err(DriverError(CouldNotConnect(Some((.., kind))))) => *kind == ConnectionRefused,
-        _ => false,
-    };
-    let mut conn = wait_for("a server to listen there", opts, refused, || pool(opts)?.get_conn())?;
-    let row = select(&mut conn, include_str!("../sql/1a_check_session.sql"))?.pop();
-    let (version, is_tidb, settings): (String, bool, String) = row.unwrap_or_default();
-    let name = opts.get_db_name().unwrap_or_default().replace('`', "``");
-    let user = opts.get_user().unwrap_or_default();
-    info!("server {version} at {}, user {user}, database {name}", address(opts));
-    if !is_tidb {
-        warn!("this server is not TiDB: what it passes says nothing of a TiDB deployment");
-    }
-    if !settings.is_empty() {
-        execute(&mut conn, &format!("SET SESSION {settings}"), ())?;
-    }
-    match execute(&mut conn, &format!("USE `{name}`"), ()) {
-        Err(MySqlError(error)) if error.code == 1049 => {
-            execute(&mut conn, &format!("CREATE DATABASE IF NOT EXISTS `{name}`"), ())?;
-            execute(&mut conn, &format!("USE `{name}`"), ())?;
+    /// Writes a line to stdout. That its reader has left, as in `| true`, is no failure.
+    pub fn print(line: &str) -> Result<(), Failure> {
+        match writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush()) {
+            Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+                Err(Failure::Deployment(format!("stdout: {e}")))
+            }
+            _ => Ok(()),
         }
-        result => drop(result?),
     }
-    Ok(conn)
 }
 
-/// Takes turns with other runs on this database, then refuses to touch tables without our mark.
-fn claim_tables(conn: &mut PooledConn, opts: &Opts) -> Result<(), Failure> {
-    // Contention may be an error, of a "lock " or "Lock "; 1235: TiDB before 6.1 has no locks.
-    let held = |result: &mysql::Result<Vec<Option<bool>>>| match result {
-        Err(MySqlError(e)) => e.code == 9007 || e.code != 1235 && e.message.contains("ock "),
-        result => matches!(result, Ok(rows) if *rows != [Some(true)]),
-    };
-    let lock = || select(conn, include_str!("../sql/1b_get_lock.sql"));
-    match wait_for("another run on this database to end", opts, held, lock) {
-        result if held(&result) => return Err(Failure(2, "another run goes on: try later".into())),
-        Err(MySqlError(error)) if error.code == 1235 => debug!("going on without a lock"),
-        result => drop(result.map_err(|e| failure("get the lock", &e))?),
+/// The connection string: takes a URL that was made for any client, and refuses what it cannot
+/// honour.
+mod connection_string {
+    use std::collections::BTreeMap;
+    use std::net::{SocketAddr, ToSocketAddrs};
+    use std::num::NonZeroU32;
+    use std::path::Path;
+    use std::time::Duration;
+    use std::{fmt, fs};
+
+    use log::warn;
+    use mysql::{Opts, OptsBuilder, SslOpts, UrlError};
+
+    use crate::command_line::variable;
+
+    /// The server to connect to.
+    pub struct Server {
+        pub opts: Opts,
+        /// How long to wait for it.
+        pub timeout: Duration,
     }
-    let sql = include_str!("../sql/1c_find_others_tables.sql");
-    let tables: Vec<String> = select(conn, sql).map_err(|e| failure("look for tables", &e))?;
-    let line = "not of this program's making: name another database in DATABASE_URL, or drop it";
-    tables.first().map_or(Ok(()), |table| Err(Failure(2, format!("{table} is {line}"))))
-}
 
-/// Runs, times and logs a step, and checks its result.
-fn step<T: Debug + PartialEq>(
-    name: &str,
-    expected: T,
-    work: impl FnOnce() -> mysql::Result<T>,
-) -> Result<T, Failure> {
-    let start = Instant::now();
-    let result = work().map_err(|error| failure(name, &error))?;
-    if result != expected {
-        return Err(Failure(1, format!("{name}: expected {expected:?}, got {result:?}")));
+    impl Server {
+        /// The addresses of its host; none where the name does not resolve.
+        pub fn addresses(&self) -> Vec<SocketAddr> {
+            let host = self.opts.get_ip_or_hostname();
+            // An IPv6 address comes in brackets.
+            let addresses = (host.trim_matches(['[', ']']), self.opts.get_tcp_port());
+            addresses.to_socket_addrs().map(Iterator::collect).unwrap_or_default()
+        }
     }
-    info!("{name:<40}{:>8.1} ms", start.elapsed().as_secs_f64() * 1e3);
-    Ok(result)
+
+    impl fmt::Display for Server {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let tls = if self.opts.get_ssl_opts().is_some() { "on" } else { "off" };
+            let (host, port) = (self.opts.get_ip_or_hostname(), self.opts.get_tcp_port());
+            write!(f, "{host}:{port}, TLS {tls}")
+        }
+    }
+
+    /// How much TLS is demanded, from the least to the most.
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    enum Tls {
+        /// None: the connection is not encrypted.
+        Off,
+        /// Encryption, whoever the server is.
+        Encrypted,
+        /// Also a certificate of a CA that is trusted.
+        VerifyCa,
+        /// Also one for the host's name.
+        VerifyIdentity,
+    }
+
+    /// Reads the environment; the error says what in it cannot be used.
+    pub fn server() -> Result<Server, String> {
+        let seconds = variable("TIDB_TIMEOUT", "30")?;
+        let timeout = seconds.parse::<NonZeroU32>().map_err(|error| {
+            format!("TIDB_TIMEOUT={seconds}: write whole seconds, such as 30 ({error})")
+        })?;
+        let timeout = Duration::from_secs(timeout.get().into());
+        let url = variable("DATABASE_URL", "mysql://root@127.0.0.1:4000/test_sqlalchemy")?;
+        let opts = read_url(&url).map_err(|error| format!("DATABASE_URL: {error}"))?;
+        let opts = OptsBuilder::from_opts(opts)
+            // The Unix socket that a server names may be another server's.
+            .prefer_socket(false)
+            // Saves a round trip that asks for it; nothing here comes near 1 MiB.
+            .max_allowed_packet(Some(1 << 20))
+            // Without a limit, a silent server is waited for without end. `GET_LOCK` itself takes
+            // up to a second to answer.
+            .read_timeout(Some(timeout + Duration::from_millis(500)))
+            .into();
+        let server = Server { opts, timeout };
+        let host = server.opts.get_ip_or_hostname();
+        let is_local = matches!(&*host, "127.0.0.1" | "[::1]" | "localhost");
+        if server.opts.get_ssl_opts().is_none() && !is_local {
+            warn!("{server}: data travels unencrypted, and nothing proves who the server is");
+        }
+        Ok(server)
+    }
+
+    /// Reads a URL; the error says what is wrong with it, and never shows the password.
+    fn read_url(url: &str) -> Result<Opts, String> {
+        let (base, parameters) = split(url)?;
+        let mut tls = Tls::Off;
+        let mut driver_parameters = BTreeMap::new();
+        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let name = plain(key);
+            if value.is_empty() {
+                return Err(format!("{key} has no value: write one, or leave it out"));
+            }
+            let demand = demand(&name, &plain(value))
+                .map_err(|values| format!("{key}={value} is not supported: write {values}"))?;
+            if let Some(demand) = demand {
+                tls = tls.max(demand);
+                continue;
+            }
+            let name = driver_name(&name).ok_or_else(|| format!("{key} is not supported"))?;
+            if driver_parameters.insert(name.to_owned(), value).is_some() {
+                return Err(format!("{key} is given twice: write it once"));
+            }
+        }
+        let parameters = driver_parameters.iter().map(|(name, value)| format!("{name}={value}"));
+        let url = format!("mysql://{base}?{}", parameters.collect::<Vec<_>>().join("&"));
+        let opts = Opts::from_url(&url).map_err(|error| match error {
+            UrlError::BadUrl => "it names no host".to_owned(),
+            UrlError::ParseError(error) => error.to_string(),
+            error => error.to_string(),
+        })?;
+        check(&opts)?;
+        let ssl_opts = ssl_opts(&opts, tls)?;
+        Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl_opts).into())
+    }
+
+    /// Splits a URL into what stands between `//` and `?`, and the parameters behind.
+    fn split(url: &str) -> Result<(&str, &str), String> {
+        const FORM: &str = "write mysql://user:password@host:4000/database";
+        if url.is_empty() {
+            return Err(format!("it is empty: unset it, or {FORM}"));
+        }
+        let (scheme, rest) = url.split_once(':').ok_or(FORM)?;
+        let known = ["mysql", "mysql2", "tidb"].contains(&scheme.to_lowercase().as_str());
+        if !known && !scheme.to_lowercase().starts_with("mysql+") {
+            return Err(format!("{FORM}, not {scheme}:"));
+        }
+        let rest = rest.strip_prefix("//").ok_or_else(|| format!("{FORM}, with its //"))?;
+        let (base, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        // Else the rest of the password would be taken, and shown, for database or parameters.
+        let behind_host = rest.split_once(['/', '?']).map_or("", |(_, behind)| behind);
+        if rest.contains('#') || behind_host.contains('@') {
+            return Err("write / ? # @ in user and password as %2F %3F %23 %40".to_owned());
+        }
+        if base.matches('/').count() > 1 {
+            return Err(format!("a / too many: {FORM}"));
+        }
+        Ok((base, parameters))
+    }
+
+    /// Clients write names and values with `-` or `_`, and in any letter case.
+    fn plain(text: &str) -> String {
+        text.to_lowercase().replace('-', "_")
+    }
+
+    /// What a parameter demands of TLS; none where it is for the driver. The error says which values
+    /// there are.
+    fn demand(name: &str, value: &str) -> Result<Option<Tls>, &'static str> {
+        let demand = match (name, value) {
+            ("charset", "utf8" | "utf8mb4")
+            | ("ssl_mode" | "sslmode", "disabled")
+            | ("ssl_verify_identity", "false") => Tls::Off,
+            ("ssl_mode" | "sslmode", "required")
+            | ("sslaccept", "accept_invalid_certs")
+            | ("ssl_verify_cert", "false")
+            | ("danger_accept_invalid_certs", "true") => Tls::Encrypted,
+            ("ssl_mode" | "sslmode", "verify_ca")
+            | ("ssl_verify_cert" | "danger_skip_domain_validation", "true") => Tls::VerifyCa,
+            ("ssl_mode" | "sslmode", "verify_identity")
+            | ("sslaccept", "strict")
+            | ("ssl_verify_identity", "true")
+            | ("danger_accept_invalid_certs" | "danger_skip_domain_validation", "false") => {
+                Tls::VerifyIdentity
+            }
+            ("charset", _) => return Err("utf8mb4"),
+            ("ssl_mode" | "sslmode", _) => {
+                return Err("DISABLED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY");
+            }
+            ("sslaccept", _) => return Err("strict or accept_invalid_certs"),
+            ("ssl_verify_cert" | "ssl_verify_identity", _) => return Err("true or false"),
+            _ => return Ok(None),
+        };
+        Ok(Some(demand))
+    }
+
+    /// The driver's name of a parameter; none for one of TLS that it does not know.
+    fn driver_name(name: &str) -> Option<&str> {
+        match name {
+            "ssl_ca" | "sslca" | "sslcert" => Some("root_cert_path"),
+            _ if name.starts_with("ssl") => None,
+            _ => Some(name),
+        }
+    }
+
+    /// Refuses options that do not lead to a database, or to another one.
+    fn check(opts: &Opts) -> Result<(), String> {
+        match opts.get_db_name() {
+            None => Err("it names no database: write its name behind the port and a /".to_owned()),
+            // TiDB puts the name between backticks at a login, and does not escape it.
+            Some(name) if name.contains('`') => Err(format!("a backtick in the name {name}")),
+            _ if opts.get_tcp_port() == 0 => Err("port 0 is none: TiDB's is 4000".to_owned()),
+            _ if opts.get_socket().is_some() => Err("socket is not supported".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The options of TLS, where it is demanded or a file of certificates is named.
+    fn ssl_opts(opts: &Opts, demanded: Tls) -> Result<Option<SslOpts>, String> {
+        let host = opts.get_ip_or_hostname();
+        let is_cloud = host.trim_end_matches('.').ends_with(".tidbcloud.com");
+        let tls = match demanded {
+            Tls::Off if opts.get_ssl_opts().is_some() => Tls::VerifyIdentity,
+            _ if is_cloud => Tls::VerifyIdentity,
+            Tls::Off => return Ok(None),
+            _ => demanded,
+        };
+        let ssl_opts = opts.get_ssl_opts().cloned().unwrap_or_default();
+        if let Some(file) = ssl_opts.root_cert_path() {
+            check_pem("ssl_ca", file)?;
+        }
+        if let Some(identity) = ssl_opts.client_identity() {
+            check_pem("cert_chain_path", identity.cert_chain_path())?;
+            check_pem("priv_key_path", identity.priv_key_path())?;
+        }
+        let ssl_opts = ssl_opts
+            .with_danger_accept_invalid_certs(tls == Tls::Encrypted)
+            .with_danger_skip_domain_validation(tls < Tls::VerifyIdentity);
+        Ok(Some(ssl_opts))
+    }
+
+    /// Refuses a file that cannot be read or has nothing in PEM format; the driver's error would
+    /// not name it.
+    fn check_pem(parameter: &str, file: &Path) -> Result<(), String> {
+        match fs::read_to_string(file) {
+            Err(error) => Err(format!("{parameter}={}: {error}", file.display())),
+            Ok(text) if text.contains("-----BEGIN ") && text.contains("-----END ") => Ok(()),
+            Ok(_) => Err(format!("{parameter}={}: nothing in PEM format", file.display())),
+        }
+    }
 }
 
-/// Host and port of the server, and how we talk to it.
-fn address(opts: &Opts) -> String {
-    let tls = if opts.get_ssl_opts().is_some() { "on" } else { "off" };
-    format!("{}:{}, TLS {tls}", opts.get_ip_or_hostname(), opts.get_tcp_port())
+/// The session: opens it, waits for its turn, refuses the tables of others, takes the steps.
+mod session {
+    use std::fmt::Debug;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use log::{debug, info};
+    use mysql::prelude::{FromRow, Queryable};
+    use mysql::{Error, Opts, OptsBuilder, PooledConn};
+
+    use crate::connection_string::Server;
+    use crate::failure::Phase::{self, Connect, Ddl, Dml};
+    use crate::failure::{self, Failure};
+    use crate::open_pool;
+
+    /// The error of a server that has no database of this name.
+    const UNKNOWN_DATABASE: u16 = 1049;
+    /// The error of a TiDB before 6.1, which has no locks.
+    const NOT_SUPPORTED: u16 = 1235;
+
+    /// The one session of a run.
+    pub struct Session<'a> {
+        server: &'a Server,
+        conn: PooledConn,
+    }
+
+    impl<'a> Session<'a> {
+        /// Opens the session on the database, creates this where it is missing, and waits until no
+        /// other run uses it.
+        pub fn open(server: &'a Server) -> Result<Self, Failure> {
+            let mut conn = connect(server, &server.opts)?;
+            let is_missing =
+                matches!(&conn, Err(Error::MySqlError(error)) if error.code == UNKNOWN_DATABASE);
+            if is_missing {
+                let no_database = OptsBuilder::from_opts(server.opts.clone()).db_name(None::<&str>);
+                conn = connect(server, &no_database.into())?;
+            }
+            let conn = conn.map_err(|error| Failure::of(server, Connect, "connect", &error))?;
+            let mut session = Self { server, conn };
+            session.check()?;
+            if is_missing {
+                session.create_database()?;
+            }
+            session.take_turn()?;
+            session.refuse_others_tables()?;
+            Ok(session)
+        }
+
+        /// Refuses a server that is not TiDB; sets what the steps depend on where it differs.
+        fn check(&mut self) -> Result<(), Failure> {
+            let sql = include_str!("../sql/1a_check_session.sql");
+            let rows: Vec<(String, bool, String)> =
+                self.attempt(Dml, "check the session", |conn| select(conn, sql))?;
+            let server = self.server;
+            let Some((version, is_tidb, settings)) = rows.into_iter().next() else {
+                return Err(Failure::Deployment(format!("{server}: check the session: no row")));
+            };
+            if !is_tidb {
+                return Err(Failure::NothingTested(format!(
+                    "{server}: not TiDB but {version}: mend DATABASE_URL (TiDB's port is 4000)"
+                )));
+            }
+            let (user, database) = (server.opts.get_user(), server.opts.get_db_name());
+            info!("server {version} at {server}");
+            info!("user {}, database {}", user.unwrap_or_default(), database.unwrap_or_default());
+            if !settings.is_empty() {
+                let sql = format!("SET SESSION {settings}");
+                self.attempt(Dml, "set the session", |conn| conn.query_drop(sql))?;
+            }
+            Ok(())
+        }
+
+        /// Creates the database that the URL names, and selects it.
+        fn create_database(&mut self) -> Result<(), Failure> {
+            // It has no backtick: `connection_string` refuses that.
+            let name = self.server.opts.get_db_name().unwrap_or_default();
+            self.attempt(Ddl, "create the database", |conn| {
+                conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}`"))?;
+                conn.query_drop(format!("USE `{name}`"))
+            })
+        }
+
+        /// Waits until no other run uses the database, by a lock that ends with the session.
+        fn take_turn(&mut self) -> Result<(), Failure> {
+            let server = self.server;
+            let taken = || {
+                Failure::Deployment(format!(
+                    "{server}: another run uses this database; are there many? raise TIDB_TIMEOUT. \
+                     Does one hang in the server? see SHOW PROCESSLIST and ADMIN SHOW DDL JOBS"
+                ))
+            };
+            let sql = include_str!("../sql/1b_get_lock.sql");
+            wait_until(Instant::now() + server.timeout, || {
+                match select(&mut self.conn, sql).as_deref() {
+                    Ok([Some(true)]) => Ok(Ok(())),
+                    Ok(_) => Err(taken()),
+                    Err(Error::MySqlError(error)) if failure::is_contention(error) => Err(taken()),
+                    Err(Error::MySqlError(error)) if error.code == NOT_SUPPORTED => {
+                        debug!("going on without a lock");
+                        Ok(Ok(()))
+                    }
+                    Err(error) => Ok(Err(Failure::of(server, Dml, "get the lock", error))),
+                }
+            })?
+        }
+
+        /// Refuses to go on where something of others has the name of one of our tables.
+        fn refuse_others_tables(&mut self) -> Result<(), Failure> {
+            let sql = include_str!("../sql/1c_find_others_tables.sql");
+            let tables: Vec<String> =
+                self.attempt(Dml, "look for tables", |conn| select(conn, sql))?;
+            match tables.first() {
+                None => Ok(()),
+                Some(table) => Err(Failure::NothingTested(format!(
+                    "{}: {table} is not of this program's making: name another database in \
+                     DATABASE_URL, or drop it",
+                    self.server
+                ))),
+            }
+        }
+
+        /// Takes a step and logs how long it took. A result other than the expected one fails it.
+        pub fn step<T: Debug + PartialEq>(
+            &mut self,
+            phase: Phase,
+            name: &str,
+            expected: T,
+            work: impl FnOnce(&mut PooledConn) -> mysql::Result<T>,
+        ) -> Result<T, Failure> {
+            let start = Instant::now();
+            let result = self.attempt(phase, name, work)?;
+            if result != expected {
+                let line =
+                    format!("{}: {name}: expected {expected:?}, got {result:?}", self.server);
+                return Err(Failure::Deployment(line));
+            }
+            log_duration(name, start);
+            Ok(result)
+        }
+
+        /// Does some work for a step; its error becomes a failure of the step.
+        fn attempt<T>(
+            &mut self,
+            phase: Phase,
+            step: &str,
+            work: impl FnOnce(&mut PooledConn) -> mysql::Result<T>,
+        ) -> Result<T, Failure> {
+            work(&mut self.conn).map_err(|error| Failure::of(self.server, phase, step, &error))
+        }
+    }
+
+    /// Executes a query without parameters; returns its rows.
+    fn select<T: FromRow>(conn: &mut PooledConn, sql: &str) -> mysql::Result<Vec<T>> {
+        Ok(conn.query_opt(sql)?.into_iter().collect::<Result<_, _>>()?)
+    }
+
+    /// Logs how long something took.
+    pub fn log_duration(name: &str, start: Instant) {
+        info!("{name:<40}{:>8.1} ms", start.elapsed().as_secs_f64() * 1e3);
+    }
+
+    /// Asks until it is there, or the deadline has passed; logs once why it is not there yet.
+    fn wait_until<T>(
+        deadline: Instant,
+        mut ask: impl FnMut() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let start = Instant::now();
+        let mut answer = ask();
+        let left = deadline.saturating_duration_since(Instant::now());
+        if let Err(why) = &answer
+            && !left.is_zero()
+        {
+            info!("{why}; waiting up to {:.0} s", left.as_secs_f64());
+        }
+        while answer.is_err() && Instant::now() < deadline {
+            // Often at first, for a server that starts; then seldom, to spare one that is busy.
+            thread::sleep((start.elapsed() / 2).min(Duration::from_secs(1)));
+            answer = ask();
+        }
+        answer
+    }
+
+    /// Connects, and waits for a server that is on its way. The outer error says that none came,
+    /// the inner one is an answer that waiting would not change.
+    fn connect(server: &Server, opts: &Opts) -> Result<mysql::Result<PooledConn>, Failure> {
+        wait_until(Instant::now() + server.timeout, || match connect_to_any(server, opts) {
+            Err(error) if failure::is_on_its_way(&error) => {
+                Err(Failure::of(server, Connect, "connect", &error))
+            }
+            outcome => Ok(outcome),
+        })
+    }
+
+    /// Tries the addresses of the host, all within `TIDB_TIMEOUT`. Of a name's addresses the driver
+    /// tries only the first; bound to a family, it tries all of that, and TLS still checks the name.
+    fn connect_to_any(server: &Server, opts: &Opts) -> mysql::Result<PooledConn> {
+        let addresses = u32::try_from(server.addresses().len()).unwrap_or(u32::MAX);
+        let tries = if addresses > 1 { 1 + addresses } else { 1 };
+        let connect_from = |source: Option<IpAddr>| {
+            let opts = OptsBuilder::from_opts(opts.clone())
+                .bind_address(source.map(|address| (address, 0)))
+                .tcp_connect_timeout(Some(server.timeout / tries));
+            open_pool(opts.into())?.get_conn()
+        };
+        let is_answer =
+            |outcome: &mysql::Result<_>| !outcome.as_ref().is_err_and(failure::is_unreachable);
+        let first = connect_from(None);
+        if addresses == 1 || is_answer(&first) {
+            return first;
+        }
+        [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
+            .into_iter()
+            .map(|family| connect_from(Some(family)))
+            .find(is_answer)
+            .unwrap_or(first)
+    }
 }
 
-/// Writes a line to stdout. That its reader has left, as in `| true`, is no failure of ours.
-fn print(line: &str) -> Result<(), Failure> {
-    match writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush()) {
-        Err(e) if e.kind() != BrokenPipe => Err(Failure(1, format!("stdout: {e}"))),
-        _ => Ok(()),
+/// Failures: the exit status, and a line that says what failed, why, and what to do.
+mod failure {
+    use std::error::Error as _;
+    use std::io::{self, ErrorKind};
+    use std::process::ExitCode;
+    use std::{fmt, panic};
+
+    use log::debug;
+    use mysql::{DriverError, Error, MySqlError};
+
+    use crate::connection_string::Server;
+
+    /// The exit status where the deployment failed.
+    const DEPLOYMENT_FAILED: u8 = 1;
+    /// The exit status where nothing was tested.
+    const NOTHING_TESTED: u8 = 2;
+
+    /// Why a run did not pass, in one line.
+    pub enum Failure {
+        /// The deployment failed.
+        Deployment(String),
+        /// Nothing was tested and nothing changed: the arguments, the environment, the database's
+        /// state or the server's kind stand in the way.
+        NothingTested(String),
+    }
+
+    /// What the program was about when an error came. It decides what a silence means.
+    #[derive(Clone, Copy)]
+    pub enum Phase {
+        /// To connect and to log in.
+        Connect,
+        /// To change the schema.
+        Ddl,
+        /// To read and to change rows.
+        Dml,
+    }
+
+    impl Failure {
+        /// Makes a failure of an error in a step.
+        pub fn of(server: &Server, phase: Phase, step: &str, error: &Error) -> Self {
+            let (what, advice) = explain(server, phase, error);
+            let advice = if advice.is_empty() { String::new() } else { format!("; {advice}") };
+            let line = format!("{server}: {step}: {what}{advice}").replace('\n', " ");
+            match error {
+                // The driver has this error for our own certificates only.
+                Error::TlsError(_) => Self::NothingTested(line),
+                _ => Self::Deployment(line),
+            }
+        }
+
+        /// The exit status of the program.
+        pub fn exit_code(&self) -> ExitCode {
+            match self {
+                Self::Deployment(_) => DEPLOYMENT_FAILED.into(),
+                Self::NothingTested(_) => NOTHING_TESTED.into(),
+            }
+        }
+    }
+
+    impl fmt::Display for Failure {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let (Self::Deployment(line) | Self::NothingTested(line)) = self;
+            f.write_str(line)
+        }
+    }
+
+    /// Does some work. The driver panics on some malformed answers: that is a failure like others.
+    pub fn catch_panic(work: fn() -> Result<(), Failure>) -> Result<(), Failure> {
+        panic::set_hook(Box::new(|panic| debug!("{panic}")));
+        panic::catch_unwind(work).unwrap_or_else(|_panic| {
+            let line = "the driver panicked on an answer of the server; RUST_LOG=debug says where";
+            Err(Failure::Deployment(line.to_owned()))
+        })
+    }
+
+    /// Whether the server says that others were in the way.
+    pub fn is_contention(error: &MySqlError) -> bool {
+        match error.code {
+            1205 | 1213 | 3058 | 9007 => true,
+            1105 => error.message.contains("pessimistic lock retry limit"),
+            _ => false,
+        }
+    }
+
+    /// Whether no connection came about.
+    pub fn is_unreachable(error: &Error) -> bool {
+        use DriverError::{ConnectTimeout, CouldNotConnect};
+        matches!(error, Error::DriverError(ConnectTimeout | CouldNotConnect(_)))
+    }
+
+    /// Whether the server may be about to start: no connection came about, or it was closed before
+    /// the session stood, as a container's port closes it before there is a TiDB behind.
+    pub fn is_on_its_way(error: &Error) -> bool {
+        is_unreachable(error) || system_error(error).is_some_and(|(kind, _)| is_closed(kind))
+    }
+
+    /// Whether the system says that a connection was closed.
+    fn is_closed(kind: ErrorKind) -> bool {
+        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+        matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+    }
+
+    /// What the system says, in kind and in words, wherever the driver keeps it.
+    fn system_error(error: &Error) -> Option<(ErrorKind, String)> {
+        match error {
+            Error::IoError(error) => Some((error.kind(), error.to_string())),
+            Error::CodecError(error) => {
+                let error = error.source()?.downcast_ref::<io::Error>()?;
+                Some((error.kind(), error.to_string()))
+            }
+            Error::DriverError(DriverError::CouldNotConnect(Some((_, words, kind)))) => {
+                Some((*kind, words.clone()))
+            }
+            Error::DriverError(error @ DriverError::ConnectTimeout) => {
+                Some((ErrorKind::TimedOut, error.to_string()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Says what an error is, in our own words first, and what to do about it, if we know.
+    fn explain(server: &Server, phase: Phase, error: &Error) -> (String, &'static str) {
+        match error {
+            Error::MySqlError(error) => (error.to_string(), advice(error)),
+            Error::FromRowError(row) => (format!("a row does not convert: {row:?}"), ""),
+            Error::TlsError(error) => (
+                format!("a certificate of ours is unusable ({error})"),
+                "mend the files of ssl_ca, cert_chain_path and priv_key_path",
+            ),
+            Error::DriverError(DriverError::TlsNotSupported) => {
+                ("the server has no TLS".to_owned(), "configure it there, or do not ask for it")
+            }
+            error => match system_error(error) {
+                Some((kind, words)) => {
+                    let (what, advice) = explain_kind(server, phase, kind);
+                    (format!("{what} ({words})"), advice)
+                }
+                None => (format!("{NOT_MYSQL} ({error})"), IS_IT_TIDB),
+            },
+        }
+    }
+
+    /// Does this for an error of the system.
+    fn explain_kind(server: &Server, phase: Phase, kind: ErrorKind) -> (String, &'static str) {
+        let (what, advice) = match (kind, phase) {
+            (ErrorKind::TimedOut | ErrorKind::WouldBlock, phase) => {
+                let advice = match phase {
+                    Phase::Connect => "is a firewall or an IP access list in the way?",
+                    Phase::Ddl => "has another TiDB server died? see ADMIN SHOW DDL JOBS",
+                    Phase::Dml => "does TiDB reach PD and TiKV? are they overloaded?",
+                };
+                return (format!("no answer in {} s", server.timeout.as_secs()), advice);
+            }
+            (ErrorKind::ConnectionRefused, _) => {
+                ("nobody listens there", "start a TiDB (here: `make tidb`), or mend DATABASE_URL")
+            }
+            (kind, Phase::Connect) if is_closed(kind) => {
+                ("the connection was closed", "does a TiDB start there, or is it another program?")
+            }
+            (kind, _) if is_closed(kind) => {
+                ("the connection was closed", "was the server stopped, or the session killed?")
+            }
+            (ErrorKind::InvalidData, _) if server.opts.get_ssl_opts().is_some() => (
+                "no TLS with this server",
+                "is the certificate for this name? is its CA known? add ssl-ca=/path/to/ca.pem",
+            ),
+            (ErrorKind::InvalidData, _) => (NOT_MYSQL, IS_IT_TIDB),
+            (_, Phase::Connect) if server.addresses().is_empty() => {
+                ("the name does not resolve", "mend the host in DATABASE_URL")
+            }
+            _ => ("the connection failed", ""),
+        };
+        (what.to_owned(), advice)
+    }
+
+    /// What another program answers. So does a TiDB that demands TLS, before the session stands: that
+    /// error has no SQL state, which the driver takes for malformed.
+    const NOT_MYSQL: &str = "this is not MySQL's protocol";
+    const IS_IT_TIDB: &str = "is it another program? does it demand TLS? try ssl-mode=REQUIRED";
+
+    /// What to do about an error of the server, by its code: MySQL's, or from 8000 on TiDB's own.
+    fn advice(error: &MySqlError) -> &'static str {
+        const ADD_TLS: &str = "the server demands TLS: add ssl-mode=VERIFY_IDENTITY";
+        let says = |words| error.message.contains(words);
+        match error.code {
+            1040 => "the server has no connection left: close some, or raise max_connections",
+            1044 | 1142 => "grant the rights that sql/0_create_database_and_user.sql grants",
+            1045 => "mend user or password; if TLS is off, try with ssl-mode=VERIFY_IDENTITY",
+            1130 => "the server does not let this host in: see its accounts' hosts",
+            1290 | 1836 => "the server is read-only: connect to one that takes writes",
+            3159 => ADD_TLS,
+            8027 | 9001 | 9002 | 9003 | 9005 | 9012 => {
+                "does TiDB reach PD, TiKV and TiFlash? are they overloaded?"
+            }
+            // TiDB's code for each error that has none of its own.
+            1105 if says("insecure transport") => ADD_TLS,
+            1105 if says("Missing user name prefix") => {
+                "on TiDB Cloud the user is prefix.root: its console shows the prefix"
+            }
+            1105 if says("usage quota") => {
+                "the TiDB Cloud quota is used up: raise the spending limit"
+            }
+            _ if is_contention(error) => "others change the same: run it again",
+            _ => "",
+        }
     }
 }

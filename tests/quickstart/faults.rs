@@ -14,19 +14,23 @@ use crate::proxy::{Packet, Proxy, Verdict};
 use crate::support::{LINE, PATIENCE, Run, Server, free_port, quickstart, run};
 
 /// The steps, in their order, as the line of a failure names them.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     "connect:",
+    "check the session:",
     "get the lock:",
     "look for tables:",
-    "1. create the tables users and orders:",
+    "1. drop and create users and orders:",
     "2. insert three users:",
     "2. insert one order:",
     "2. insert five orders:",
     "3. delete order 4:",
     "4. set the price of order 1 to 3.5:",
     "5. join users and orders:",
-    "clean up:",
+    "clean up: drop users and orders:",
 ];
+
+/// The number of the client's packet that logs in; the greeting comes before it.
+const LOGIN: usize = 1;
 
 /// What is done at a packet: the client's `client`th, and then the server's `server`th.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +42,13 @@ struct Place {
 impl Place {
     fn of(packet: &Packet) -> Self {
         Self { client: packet.client, server: packet.server }
+    }
+}
+
+/// Databases of these names, so that no packet of a run goes for creating its own.
+fn create_databases(server: &Server, name: &str, count: usize) {
+    for number in 0..count {
+        server.execute(&[&format!("CREATE DATABASE {name}_{number}")]);
     }
 }
 
@@ -53,6 +64,9 @@ fn places(server: &Server, database: &str) -> Vec<Place> {
     run(quickstart(&proxy.url(database)).arg("--cleanup")).assert_passed();
     seen.lock().unwrap().clone()
 }
+
+/// The numbers of the client's packets that carry DDL, in a re-run with `--cleanup`.
+const DDL: [usize; 4] = [5, 6, 7, crate::wire::PACKETS + 1];
 
 /// Does something with each item, in as many threads as given; each thread has a number.
 fn in_threads<T: Sync>(threads: usize, items: &[T], work: impl Fn(usize, &T) + Sync) {
@@ -89,15 +103,27 @@ fn a_cut_at_any_packet_is_a_failure_that_the_next_run_mends() {
     let server = Server::start("");
     let places = places(&server, "cuts");
     // Before the client's packet is passed on, after the statement has run, and in the answer.
+    create_databases(&server, "cut", 4);
     in_threads(4, &places, |number, &place| {
         let database = format!("cut_{number}");
+        let mut cuts = 0;
         let proxy = Proxy::start(server.port, move |packet| {
-            if Place::of(&packet) == place { Verdict::Cut } else { Verdict::Pass }
+            if Place::of(&packet) == place && cuts == 0 {
+                cuts += 1;
+                return Verdict::Cut;
+            }
+            Verdict::Pass
         });
-        let failed = run(quickstart(&proxy.url(&database)).arg("--cleanup"));
-        assert_failed_and_mended(&failed, place, &server.url(&database));
+        let cut = run(quickstart(&proxy.url(&database)).arg("--cleanup"));
+        if place.client <= LOGIN {
+            // Before the session stands it may be that the server starts only now.
+            assert!(cut.assert_passed().stderr.contains("the connection was closed"), "{cut:#?}");
+        } else {
+            cut.assert_refused(1, &["the connection was closed", "was the server stopped"]);
+            assert_failed_and_mended(&cut, place, &server.url(&database));
+        }
     });
-    println!("cuts: {0} of {0} failed with status 1 and were mended", places.len());
+    println!("cuts: {} of {0}: status 1 and mended, or in the login waited for", places.len());
 }
 
 #[test]
@@ -106,6 +132,7 @@ fn silence_at_any_packet_is_a_failure_in_time() {
     let server = Server::start("");
     let places = places(&server, "silences");
     let longest = Mutex::new(Duration::ZERO);
+    create_databases(&server, "silence", 8);
     in_threads(8, &places, |number, &place| {
         let database = format!("silence_{number}");
         // On a busy machine the server itself can be too slow before the packet comes: once more.
@@ -126,7 +153,12 @@ fn silence_at_any_packet_is_a_failure_in_time() {
                 reached.map(|reached: Instant| (failed, reached.elapsed()))
             })
             .expect("the packet never came");
-        failed.assert_refused(1, &["Resource temporarily unavailable", "TIDB_TIMEOUT"]);
+        let advice = match place.client {
+            0..=LOGIN => "firewall",
+            client if DDL.contains(&client) => "ADMIN SHOW DDL JOBS",
+            _ => "PD and TiKV",
+        };
+        failed.assert_refused(1, &["no answer in 1 s", advice]);
         let mut longest = longest.lock().unwrap();
         *longest = took.max(*longest);
         drop(longest);
@@ -139,7 +171,7 @@ fn silence_at_any_packet_is_a_failure_in_time() {
     });
     let longest = longest.into_inner().unwrap();
     println!("silences: {0} of {0}, the longest took {longest:?} of 1 s", places.len());
-    assert!(longest < Duration::from_millis(2500), "{longest:?}");
+    assert!(longest < Duration::from_secs(10), "{longest:?}");
 }
 
 #[test]
@@ -148,8 +180,8 @@ fn a_server_that_never_greets() {
     let url = format!("mysql://root@127.0.0.1:{}/d", listener.local_addr().unwrap().port());
     let start = Instant::now();
     let failed = run(quickstart(&url).env("TIDB_TIMEOUT", "1"));
-    failed.assert_refused(1, &["connect:", "TIDB_TIMEOUT"]);
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    failed.assert_refused(1, &["connect: no answer in 1 s", "firewall", "IP access list"]);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -165,8 +197,9 @@ fn an_address_that_swallows_packets() {
     let start = Instant::now();
     let url = format!("mysql://root@{address}/d");
     let failed = run(quickstart(&url).env("TIDB_TIMEOUT", "1"));
-    failed.assert_refused(1, &["connect:", "connection timeout", "IP access list"]);
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    failed
+        .assert_refused(1, &["connect: no answer in 1 s", "connection timeout", "IP access list"]);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 /// Where a text of this name stands in a packet.
@@ -176,34 +209,41 @@ fn find(packet: &Packet, text: &[u8]) -> Option<usize> {
 
 #[test]
 fn a_wrong_result_is_a_failure() {
+    /// The join's first row in the binary protocol: a 0, which columns are NULL, `Ben`, 212.5.
+    const ROW: &[u8] = b"\x00\x00\x03Ben\x00\x80\x54\x43";
     let server = Server::shared();
     let url = |proxy: &Proxy| proxy.url("wrong");
     // A row of the join is another.
     let proxy = Proxy::start(server.port, |packet| {
-        if let (Some(place), true) = (find(&packet, b"212.5"), packet.server > 0) {
-            packet.payload[place] = b'3';
+        if packet.server > 0 && packet.payload == ROW {
+            packet.payload[6..].copy_from_slice(&312.5_f32.to_le_bytes());
         }
         Verdict::Pass
     });
-    let words = ["5. join users and orders: expected", r#"[("Ben", 212.5), ("Ben", 8.5)]"#];
+    let words = ["5. join users and orders: expected", r#""Ben", price: 212.5 }, "#];
     let failed = run(&mut quickstart(&url(&proxy)));
-    failed.assert_refused(1, &[words[0], words[1], r#"got [("Ben", 312.5), ("Ben", 8.5)]"#]);
+    failed.assert_refused(
+        1,
+        &[words[0], words[1], r#"got [UserOrder { name: "Ben", price: 312.5 }, "#],
+    );
     // A row of the join is missing.
     let proxy = Proxy::start(server.port, |packet| {
-        let is_row = packet.server > 0 && find(&packet, b"212.5").is_some();
+        let is_row = packet.server > 0 && packet.payload == ROW;
         if is_row { Verdict::Drop } else { Verdict::Pass }
     });
     let failed = run(&mut quickstart(&url(&proxy)));
-    failed.assert_refused(1, &[words[0], words[1], r#"got [("Ben", 8.5)]"#]);
+    failed
+        .assert_refused(1, &[words[0], words[1], r#"got [UserOrder { name: "Ben", price: 8.5 }]"#]);
     // A row of the join has no price.
     let proxy = Proxy::start(server.port, |packet| {
-        if packet.server > 0 && packet.payload == b"\x03Ben\x05212.5" {
-            packet.payload.copy_from_slice(b"\x08Ben 2.12\xfb");
+        if packet.server > 0 && packet.payload == ROW {
+            packet.payload.copy_from_slice(b"\x00\x08\x07Ben 212");
         }
         Verdict::Pass
     });
     let failed = run(&mut quickstart(&url(&proxy)));
-    failed.assert_refused(1, &["5. join users and orders:", "conversion"]);
+    let words = r#"5. join users and orders: a row does not convert: Row { name: Bytes("Ben 212"), price: Null }"#;
+    failed.assert_refused(1, &[words]);
     // The number of affected rows is another: the answer to the statement that begins so.
     for (statement, step, expected) in [
         ("INSERT INTO users", "2. insert three users", 3),
@@ -243,8 +283,10 @@ fn a_late_server_is_waited_for() {
     let server = Server::start_on(port, "").expect("the port was free");
     let early = finish(early);
     early.assert_passed();
-    let waits = early.stderr.lines().filter(|line| line.contains("waiting for a server")).count();
-    assert_eq!(waits, 1, "{early:#?}");
+    let waits: Vec<_> = early.stderr.lines().filter(|line| line.contains("waiting")).collect();
+    // Who has no server reads at once how to start one.
+    assert!(waits.len() == 1 && waits[0].contains("nobody listens there"), "{early:#?}");
+    assert!(waits[0].contains("`make tidb`") && waits[0].ends_with("waiting up to 30 s"));
     server.assert_final_rows("late");
     // Between two runs the server loses all that it had.
     drop(server);
@@ -289,14 +331,14 @@ fn assert_crowds_take_turns(runs: usize) {
 }
 
 #[test]
-fn a_run_that_waits_in_vain_blames_nobody() {
+fn a_run_that_waits_in_vain_changes_nothing() {
     let server = Server::shared();
     run(&mut quickstart(&server.url("turns"))).assert_passed();
     let before: Vec<(u64, String)> = server.rows("SELECT uid, name FROM turns.users");
     // One run holds the lock and is silent.
     let (reached, wait) = std::sync::mpsc::channel();
     let proxy = Proxy::start(server.port, move |packet| {
-        if packet.client == 5 {
+        if packet.client == DDL[0] {
             let _ = reached.send(());
             return Verdict::Silence;
         }
@@ -304,13 +346,14 @@ fn a_run_that_waits_in_vain_blames_nobody() {
     });
     let mut holder = spawn(&mut quickstart(&proxy.url("turns")));
     wait.recv_timeout(PATIENCE).unwrap();
-    let refused = run(quickstart(&server.url("turns")).env("TIDB_TIMEOUT", "1"));
-    refused.assert_refused(2, &["another run"]);
-    assert!(refused.stderr.contains("waiting for another run"), "{refused:#?}");
+    let refused = run(quickstart(&server.url("turns")).env("TIDB_TIMEOUT", "2"));
+    let causes = ["raise TIDB_TIMEOUT", "SHOW PROCESSLIST", "ADMIN SHOW DDL JOBS"];
+    refused.assert_refused(1, &[&["another run uses this database"], &causes[..]].concat());
+    assert_eq!(refused.stderr.matches("; waiting up to ").count(), 1, "{refused:#?}");
     assert_eq!(server.rows::<(u64, String)>("SELECT uid, name FROM turns.users"), before);
     // Another database has another lock.
     let other = run(quickstart(&server.url("turns_2")).env("TIDB_TIMEOUT", "1"));
-    assert!(!other.assert_passed().stderr.contains("waiting"), "{other:#?}");
+    assert!(!other.assert_passed().stderr.contains("waiting up to"), "{other:#?}");
     holder.kill().unwrap();
     holder.wait().unwrap();
     run(&mut quickstart(&server.url("turns"))).assert_passed();
@@ -340,21 +383,34 @@ fn a_server_without_locks_and_one_under_contention() {
     let without = run(quickstart(&proxy.url("locks")).env("RUST_LOG", "debug"));
     assert!(without.assert_passed().stderr.contains("[DEBUG] going on without a lock"));
 
+    // Contention is told by the code, and for 1105 by its words. It is waited out, but not for ever.
     let busy: &[u8] = b"pessimistic lock retry limit reached";
-    let proxy = refusing_the_lock(server, 1105, busy, 1);
-    run(&mut quickstart(&proxy.url("locks"))).assert_passed();
+    for (code, words) in [(1105, busy), (1205, b"x"), (1213, b"x"), (3058, b"x"), (9007, b"x")] {
+        let proxy = refusing_the_lock(server, code, words, 1);
+        run(&mut quickstart(&proxy.url("locks"))).assert_passed();
+    }
     let proxy = refusing_the_lock(server, 1105, busy, usize::MAX);
     let refused = run(quickstart(&proxy.url("locks")).env("TIDB_TIMEOUT", "1"));
-    refused.assert_refused(2, &["another run"]);
-    // What is no contention is a failure at once.
-    let proxy = refusing_the_lock(server, 9005, b"Region is unavailable", usize::MAX);
-    run(&mut quickstart(&proxy.url("locks"))).assert_refused(1, &["get the lock", "TiKV"]);
+    refused.assert_refused(1, &["another run"]);
+    // What is no contention is a failure at once, whatever its words.
+    for (code, words) in [
+        (9004, "Resolve lock timeout"),
+        (1015, "Can't lock file"),
+        (1105, "lock Lock"),
+        (9005, "Region is unavailable"),
+    ] {
+        let proxy = refusing_the_lock(server, code, words.as_bytes(), 1);
+        let refused = run(&mut quickstart(&proxy.url("locks")));
+        refused.assert_refused(1, &[&format!("get the lock: ERROR {code} (HY000): {words}")]);
+        assert!(!refused.stderr.contains("waiting up to"), "{refused:#?}");
+    }
 }
 
 #[test]
 fn a_session_killed_by_the_server_is_a_failure_that_the_next_run_mends() {
     let server = Server::shared();
-    server.execute(&["CREATE USER victim", "GRANT ALL ON *.* TO victim"]);
+    let grant = "GRANT ALL ON *.* TO victim";
+    server.execute(&["CREATE DATABASE killed", "CREATE USER victim", grant]);
     // The list has no session that has not sent a statement yet.
     let statements: Vec<usize> = (3..=crate::wire::PACKETS).collect();
     in_threads(1, &statements, |_, &statement| {
@@ -392,7 +448,7 @@ fn each_step_is_named_when_it_fails() {
         let step = STEPS.iter().position(|step| error.contains(step)).expect("no step");
         *named.entry(step).or_insert(0) += 1;
     }
-    // Login, session, USE; lock; look; DROP and two CREATEs; three INSERTs, a DELETE and an UPDATE
-    // of two packets each; the join; the clean-up.
-    assert_eq!(named.into_values().collect::<Vec<_>>(), [3, 1, 1, 3, 2, 2, 2, 2, 2, 1, 1]);
+    // Login; session; lock; look; DROP and two CREATEs; three INSERTs, a DELETE, an UPDATE and the
+    // join of two packets each; the clean-up.
+    assert_eq!(named.into_values().collect::<Vec<_>>(), [1, 1, 1, 1, 3, 2, 2, 2, 2, 2, 2, 1]);
 }

@@ -20,4 +20,5 @@ mod readme;
 mod support;
 mod tutorial;
 mod urls;
+mod verdict;
 mod wire;

@@ -138,9 +138,12 @@ fn each_name_exists_and_each_that_exists_is_named() {
     for link in readme.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
         assert!(link.starts_with("https://") || root().join(link).exists(), "no file {link}");
     }
+    // The minimum Rust version stands in Cargo.toml alone.
+    let minimum = env!("CARGO_PKG_RUST_VERSION");
+    assert!(readme.contains(&format!(" {minimum} or later")), "README: not Rust {minimum}");
     // The counts that it gives are those that the test of the wire demands.
     let packets = crate::wire::PACKETS;
-    assert!(readme.contains(&format!("| {packets}, and {} when it creates", packets + 2)));
+    assert!(readme.contains(&format!("| {packets}, and {} when it creates", packets + 3)));
 }
 
 #[test]
