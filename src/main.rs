@@ -707,7 +707,7 @@ mod session {
         let is_answer =
             |outcome: &mysql::Result<_>| !outcome.as_ref().is_err_and(failure::is_unreachable);
         let first = connect_from(None);
-        if addresses == 1 || is_answer(&first) {
+        if tries == 1 || is_answer(&first) {
             return first;
         }
         [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]
