@@ -797,7 +797,10 @@ mod failure {
     pub fn is_contention(error: &MySqlError) -> bool {
         match error.code {
             1205 | 1213 | 3058 | 9007 => true,
-            1105 => error.message.contains("pessimistic lock retry limit"),
+            1105 => {
+                let says = |words| error.message.contains(words);
+                says("pessimistic lock retry limit") || says("lock wait timeout")
+            }
             _ => false,
         }
     }

@@ -385,7 +385,11 @@ fn a_server_without_locks_and_one_under_contention() {
 
     // Contention is told by the code, and for 1105 by its words. It is waited out, but not for ever.
     let busy: &[u8] = b"pessimistic lock retry limit reached";
-    for (code, words) in [(1105, busy), (1205, b"x"), (1213, b"x"), (3058, b"x"), (9007, b"x")] {
+    // Seen with 16 runs on a busy machine.
+    let late: &[u8] = b"lock wait timeout";
+    for (code, words) in
+        [(1105, busy), (1105, late), (1205, b"x"), (1213, b"x"), (3058, b"x"), (9007, b"x")]
+    {
         let proxy = refusing_the_lock(server, code, words, 1);
         run(&mut quickstart(&proxy.url("locks"))).assert_passed();
     }
