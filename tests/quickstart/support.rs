@@ -21,8 +21,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A TiDB of the tests, stopped when it is dropped, and at the latest when the tests end.
 pub struct Server {
     pub port: u16,
-    /// A shell that waits on its standard input and then kills the server: the pipe closes with
-    /// this process, however it ends.
+    /// A shell that waits on its standard input, then kills the server and removes its folder: the
+    /// pipe closes with this process, however it ends.
     keeper: Child,
 }
 
@@ -45,38 +45,38 @@ impl Server {
         assert!(binary.exists(), "there is no target/tidb-server: run `make target/tidb-server`");
         let folder = temporary_folder();
         std::fs::write(folder.join("config.toml"), config).unwrap();
+        let keep = r#""$@" & server=$!; read -r _; kill -9 "$server"; wait; rm -rf "$PWD""#;
         let keeper = Command::new("sh")
-            .args(["-c", r#""$@" & server=$!; read -r _; kill -9 "$server""#, "keeper"])
+            .args(["-c", keep, "keeper"])
             .arg(binary)
             .args(["-store", "unistore", "-path", "", "-host", "127.0.0.1", "-P"])
             .arg(port.to_string())
-            .args(["-L", "error", "-report-status=false", "-socket", "", "-log-file"])
-            .arg(folder.join("log"))
-            .arg("-config")
-            .arg(folder.join("config.toml"))
+            .args(["-L", "error", "-report-status=false", "-socket", "", "-log-file", "log"])
+            .args(["-config", "config.toml"])
             // Memory is cheaper here than the time of the garbage collector.
             .env("GOGC", "800")
-            // TiDB writes its slow log where it stands.
+            // TiDB writes its slow log where it stands, and 17 MB that it does not take away.
             .current_dir(&folder)
+            .env("TMPDIR", &folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let server = Self { port, keeper };
+        let log = || std::fs::read_to_string(folder.join("log")).unwrap_or_default();
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
             if server.greets() {
                 return Some(server);
             }
-            let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-            if log.contains("[FATAL]") {
-                eprintln!("TiDB did not start on port {port}: {log}");
+            if log().contains("[FATAL]") {
+                eprintln!("TiDB did not start on port {port}: {}", log());
                 return None;
             }
             thread::sleep(Duration::from_millis(50));
         }
-        panic!("TiDB did not answer within {PATIENCE:?}; its log is in {}", folder.display());
+        panic!("TiDB did not answer within {PATIENCE:?}: {}", log());
     }
 
     /// Whether the server sends the first byte of its greeting.
@@ -146,13 +146,34 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A new empty folder under `target/`.
+/// A new empty folder under `target/`. It is removed when this process ends, however it ends.
 pub fn temporary_folder() -> PathBuf {
+    static ALL: OnceLock<(String, Child)> = OnceLock::new();
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::create_dir_all(&folder).unwrap();
+    let (all, _keeper) = ALL.get_or_init(|| {
+        // Process numbers come again: a container gives the same ones at each start.
+        let template = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tests.XXXXXX");
+        let made = run(Command::new("mktemp").arg("-d").arg(template));
+        let folder = made.stdout.trim_end().to_owned();
+        // Until all servers in it are killed, some may still write.
+        let keep = r#"read -r _; until rm -rf "$0" 2>/dev/null; do sleep 0.1; done"#;
+        // Whoever reads all that the tests write to stderr, waits for this, too.
+        let keeper = Command::new("sh").args(["-c", keep, &folder]).stdin(Stdio::piped()).spawn();
+        (folder, keeper.unwrap())
+    });
+    let folder = Path::new(all).join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
+    std::fs::create_dir(&folder).unwrap();
     folder
+}
+
+/// Waits until this is so, and fails if it takes too long.
+#[track_caller]
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// What a run of the binary left.
