@@ -114,7 +114,7 @@ build_failed() {
 # Starts a server and waits until a TiDB answers: this one, or that of another `start` which was
 # quicker, for only one of them gets the port, or the name of the container.
 serve() {
-    local folder deadline=$((SECONDS + ${TIDB_TIMEOUT:-60})) found
+    local folder deadline=$((SECONDS + ${TIDB_TIMEOUT:-60})) ended found
     folder=$(mktemp -d "$folders.XXXXXX")
     mkfifo "$folder/stop"
     # A process group of its own, so that Ctrl-C in this terminal does not reach it.
@@ -133,9 +133,13 @@ serve() {
         rm stop
     } </dev/null >"$folder/log" 2>&1 &
     set +m
-    until found=$(greeting) && [[ $found == *TiDB* ]]; do
-        if [ "$SECONDS" -ge "$deadline" ] ||
-            { [ ! -p "$folder/stop" ] && ! docker inspect "$container" >/dev/null 2>&1; }; then
+    until
+        # Asked first: a server that ends because the other has the port, ends after that one listens.
+        ended=$([ -p "$folder/stop" ] || docker inspect "$container" >/dev/null 2>&1 || echo yes)
+        found=$(greeting)
+        [[ $found == *TiDB* ]]
+    do
+        if [ -n "$ended" ] || [ "$SECONDS" -ge "$deadline" ]; then
             tail -n 20 "$folder/log" >&2 || true
             say "TiDB did not start: above is the end of its log."
             end "$folder"
@@ -167,7 +171,7 @@ start() {
     build
     say "Starting target/tidb-server on 127.0.0.1:$port."
     serve "$PWD/target/tidb-server" -store unistore -path '' -host 127.0.0.1 -P "$port" \
-        -report-status=false -socket ''
+        -report-status=false -socket '' -L error
 }
 
 # Ends the server of a folder, and removes that.

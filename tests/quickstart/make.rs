@@ -207,6 +207,7 @@ fn two_starts_at_once_end_in_one_server() {
         for start in starts {
             let start = Run::of(start.wait_with_output().unwrap());
             assert!(start.status == Some(0) && start.stderr.contains("answers on"), "{start:#?}");
+            assert!(!start.stderr.contains("did not start"), "{start:#?}");
         }
         run(&mut quickstart(&copy.url())).assert_passed();
         copy.assert_stops();
