@@ -83,7 +83,7 @@ impl Copy {
                 rm)
                     pid=$(cat container/pid)
                     kill -9 "$pid"
-                    for _ in $(seq 50); do kill -0 "$pid" || break; sleep 0.1; done
+                    for _ in $(seq 600); do kill -0 "$pid" || break; sleep 0.1; done
                     rm -rf container ;;
             esac"#;
         self.program("docker", &stand_in.replace("CONTAINER", container));
