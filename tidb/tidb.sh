@@ -176,7 +176,7 @@ start() {
 
 # Ends the server of a folder, and removes that.
 end() {
-    local deadline=$((SECONDS + 3))
+    local deadline=$((SECONDS + 5))
     while [ -p "$1/stop" ] && [ "$SECONDS" -lt "$deadline" ]; do
         # Opened both ways, it does not wait for a reader that may be gone.
         echo 1<>"$1/stop"
