@@ -7,9 +7,11 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::faults::in_threads;
 use crate::proxy::{Proxy, Verdict};
-use crate::support::{PATIENCE, Run, Server, free_port, quickstart, run, temporary_folder};
+use crate::support::{Run, Server, free_port, quickstart, run, temporary_folder, wait_until};
 use crate::urls::TlsServer;
+use crate::wire::PACKETS;
 use mysql::prelude::Queryable;
 
 /// The number of the client's packet that begins a phase, in a re-run.
@@ -371,7 +373,7 @@ fn each_address_of_a_name_is_tried() {
 
 #[test]
 fn ddl_that_hangs_fails_each_run() {
-    let server = Server::start("");
+    let server = Server::shared();
     run(&mut quickstart(&server.url("hang"))).assert_passed();
     // DDL waits for the transactions that have read the table.
     let mut reader = server.session();
@@ -380,12 +382,9 @@ fn ddl_that_hangs_fails_each_run() {
     let mut hangs = quickstart(&server.url("hang"));
     let hangs = hangs.env("TIDB_TIMEOUT", "2").stdout(Stdio::piped()).stderr(Stdio::piped());
     let hangs = hangs.spawn().unwrap();
-    let start = Instant::now();
-    let ddl = "SELECT COUNT(*) FROM INFORMATION_SCHEMA.PROCESSLIST WHERE info LIKE 'DROP TABLE%'";
-    while server.rows::<u64>(ddl) == [0] {
-        assert!(start.elapsed() < PATIENCE, "the DDL does not begin");
-        thread::sleep(Duration::from_millis(20));
-    }
+    let ddl = "SELECT COUNT(*) FROM INFORMATION_SCHEMA.PROCESSLIST
+        WHERE db = 'hang' AND info LIKE 'DROP TABLE%'";
+    wait_until("the DDL begins", || server.rows::<u64>(ddl) == [1]);
     let waits = run(quickstart(&server.url("hang")).env("TIDB_TIMEOUT", "2"));
     waits.assert_refused(1, &["another run uses this database", "ADMIN SHOW DDL JOBS"]);
     let hangs = Run::of(hangs.wait_with_output().unwrap());
@@ -409,12 +408,12 @@ fn a_panic_of_the_driver_is_a_failure() {
 
 #[test]
 fn spoiled_bytes_never_pass_for_a_success() {
-    let server = Server::start("");
-    run(&mut quickstart(&server.url("spoiled"))).assert_passed();
-    let packets = crate::wire::PACKETS;
-    for seed in 0..60_usize {
+    let server = Server::shared();
+    let seeds: Vec<usize> = (0..60).collect();
+    in_threads(4, &seeds, |thread, &seed| {
+        let database = format!("spoiled_{thread}");
         // The first packet of the answer to one packet of the client has one byte spoiled.
-        let (number, offset, byte) = (seed % packets, seed * 7, seed * 31 % 255 + 1);
+        let (number, offset, byte) = (seed % PACKETS, seed * 7, seed * 31 % 255 + 1);
         let proxy = Proxy::start(server.port, move |packet| {
             if (packet.client, packet.server) == (number, 1) && !packet.payload.is_empty() {
                 let offset = offset % packet.payload.len();
@@ -422,13 +421,13 @@ fn spoiled_bytes_never_pass_for_a_success() {
             }
             Verdict::Pass
         });
-        let spoiled = run(quickstart(&proxy.url("spoiled")).env("TIDB_TIMEOUT", "1"));
+        let spoiled = run(quickstart(&proxy.url(&database)).env("TIDB_TIMEOUT", "1"));
         if spoiled.status == Some(0) {
             spoiled.assert_passed();
-            server.assert_final_rows("spoiled");
+            server.assert_final_rows(&database);
         } else {
             assert!(matches!(spoiled.status, Some(1 | 2)), "{spoiled:#?}");
             assert!(spoiled.stdout.is_empty(), "{spoiled:#?}");
         }
-    }
+    });
 }
