@@ -1,12 +1,12 @@
 //! The TiDB quick start for Rust: creates two tables in TiDB, the distributed SQL database that
 //! speaks MySQL's protocol, inserts, deletes and updates rows, and prints the result of a join.
 //!
-//! `make run` runs it on this machine; `DATABASE_URL` names another server. The tutorial comes
-//! first, one function a step. The modules below make a dependable command of it.
+//! `make run` runs it on this machine; `DATABASE_URL` names another server. First comes the
+//! tutorial, one function a step. Copy its types, `open_pool` and the step functions as they are;
+//! `main` and `take_steps` need the modules below, which make a dependable command of it.
 
 use std::io;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use log::error;
 use mysql::prelude::{FromRow, Queryable};
@@ -14,13 +14,13 @@ use mysql::{FromRowError, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts, Ro
 use once_cell::sync::OnceCell;
 
 /// A user's gender.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Gender {
     Female,
     Male,
 }
 
-/// Lets a `Gender` be bound as a parameter: an ENUM is sent, and received, by its name.
+/// Lets a `Gender` be a parameter. An ENUM is sent by its name; to read one, take a `String`.
 impl From<Gender> for Value {
     fn from(gender: Gender) -> Self {
         match gender {
@@ -31,28 +31,28 @@ impl From<Gender> for Value {
 }
 
 /// A row of `users` to insert. TiDB assigns the primary key, `uid`.
-#[derive(Clone, Debug)]
 struct User {
     name: String,
     gender: Gender,
 }
 
-/// A row of `orders` to insert. TiDB assigns the primary key, `oid`.
-#[derive(Clone, Debug)]
+/// A row of `orders` to insert. TiDB assigns the primary key, `oid`. The price is a FLOAT, as in the
+/// tutorial; for real money use DECIMAL.
 struct Order {
     uid: i32,
     price: f32,
 }
 
 /// A row of the join. Both columns may be NULL, but the tutorial's are not: here a NULL is an error.
-/// Where it is a value like others, make the field an `Option`.
-#[derive(Clone, Debug, PartialEq)]
+/// Where NULL is a value like others, make the field an `Option`.
+#[derive(Debug, PartialEq)]
 struct UserOrder {
     name: String,
     price: f32,
 }
 
-/// By hand, because the driver's feature `derive`, which takes columns by name, costs 20 crates.
+/// Takes the columns by their position. The driver's feature `derive` takes them by name, for 20
+/// more crates.
 impl FromRow for UserOrder {
     fn from_row_opt(row: Row) -> Result<Self, FromRowError> {
         let (name, price) = FromRow::from_row_opt(row)?;
@@ -69,9 +69,8 @@ static POOL: OnceCell<Pool> = OnceCell::new();
 /// connections. By default it opens 10 at once, and more when these are taken, up to 100. Then
 /// `get_conn` waits without end for one that is given back; `try_get_conn` takes a time limit.
 fn open_pool(opts: Opts) -> mysql::Result<&'static Pool> {
-    // One connection: the steps rely on the ids 1, 2, 3 ..., which TiDB gives in order on one server
-    // only. It is used once, so it needs no check before and no reset after. A program of your own
-    // keeps the defaults, and asks `last_insert_id()` for ids.
+    // All steps share one connection. It is taken once, so it needs no check before and no reset
+    // after. A program of your own keeps the defaults.
     let pool_opts = PoolOpts::new()
         .with_constraints(PoolConstraints::new_const::<1, 1>())
         .with_check_health(false)
@@ -95,7 +94,8 @@ fn main() -> ExitCode {
 }
 
 /// Takes the steps in the tutorial's order; returns the rows of the join. Stops at the first step
-/// that fails, or whose result is another than the one that stands behind its name.
+/// that fails, or that returns something else than expected: the third argument of `step`. The
+/// first one, `Ddl` or `Dml`, is the kind of statement; it decides on the advice in an error.
 fn take_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure> {
     let mut session = Session::open(server)?;
     session.step(Ddl, "1. drop and create users and orders", (), create_tables)?;
@@ -120,7 +120,10 @@ fn take_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure>
     session.step(Dml, "3. delete order 4", 1, |conn| delete_order(conn, 4))?;
     session.step(Dml, "4. set the price of order 1 to 3.5", 1, |conn| set_price(conn, 1, 3.5))?;
 
-    let bens = [212.5, 8.5].map(|price| UserOrder { name: "Ben".to_owned(), price }).to_vec();
+    let bens = vec![
+        UserOrder { name: "Ben".to_owned(), price: 212.5 },
+        UserOrder { name: "Ben".to_owned(), price: 8.5 },
+    ];
     let rows = session.step(Dml, "5. join users and orders", bens, |conn| user_orders(conn, 3))?;
     if cleanup {
         session.step(Ddl, "clean up: drop users and orders", (), drop_tables)?;
@@ -132,12 +135,12 @@ fn take_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure>
 /// run whose they are.
 fn create_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
     drop_tables(conn)?;
-    // One call each: of several statements in one call, the driver reports the first one's error.
+    // One call each: of several statements in one call, an error in the second would not be seen.
     conn.query_drop(include_str!("../sql/1e_create_users.sql"))?;
     conn.query_drop(include_str!("../sql/1f_create_orders.sql"))
 }
 
-/// Drops both tables, where they are there.
+/// Drops both tables, if they are there.
 fn drop_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
     conn.query_drop(include_str!("../sql/1d_drop_tables.sql"))
 }
@@ -145,38 +148,40 @@ fn drop_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
 /// Step 2: inserts users; returns how many.
 fn insert_users(conn: &mut impl Queryable, users: &[User]) -> mysql::Result<u64> {
     let rows = users.iter().map(|user| [user.name.as_str().into(), user.gender.into()]).collect();
-    insert(conn, include_str!("../sql/2a_insert_users.sql"), rows)
+    insert_rows(conn, include_str!("../sql/2a_insert_users.sql"), rows)
 }
 
 /// Step 2: inserts orders; returns how many.
 fn insert_orders(conn: &mut impl Queryable, orders: &[Order]) -> mysql::Result<u64> {
     let rows = orders.iter().map(|order| [order.uid.into(), order.price.into()]).collect();
-    insert(conn, include_str!("../sql/2b_insert_orders.sql"), rows)
+    insert_rows(conn, include_str!("../sql/2b_insert_orders.sql"), rows)
 }
 
-/// Inserts rows of `N` columns by one statement; returns how many. `sql` is the statement for one
-/// row and ends with its placeholders. A statement takes at most 65,535 parameters: insert more rows
-/// by several calls. (`exec_batch` sends one statement a row.)
-fn insert<const N: usize>(
+/// Inserts rows of `N` columns by one statement; returns how many. `one_row` is the statement for a
+/// single row and ends with `(?, ?)`, one `?` a column. A statement takes at most 65,535 parameters:
+/// insert more rows by several calls. `exec_batch` would send, and commit, each row on its own. Ids
+/// are told by the result of `exec_iter`, too: `last_insert_id()` is that of the first row.
+fn insert_rows<const N: usize>(
     conn: &mut impl Queryable,
-    sql: &str,
+    one_row: &str,
     rows: Vec<[Value; N]>,
 ) -> mysql::Result<u64> {
     if rows.is_empty() {
         return Ok(0);
     }
     let another_row = format!(", ({})", ["?"; N].join(", "));
-    let sql = sql.trim_end().to_owned() + &another_row.repeat(rows.len() - 1);
-    Ok(conn.exec_iter(sql, rows.concat())?.affected_rows())
+    let statement = one_row.trim_end().to_owned() + &another_row.repeat(rows.len() - 1);
+    Ok(conn.exec_iter(statement, rows.concat())?.affected_rows())
 }
 
-/// Step 3: deletes an order; returns the number of deleted rows. Like each statement here it commits
-/// by itself (autocommit). For all or nothing, execute several on a `conn.start_transaction(..)`.
+/// Step 3: deletes an order; returns the number of deleted rows. Each statement here commits by
+/// itself (autocommit). For all or nothing call such functions with `&mut tx`, where `tx` is
+/// `conn.start_transaction(TxOpts::default())?`, and then `tx.commit()?`.
 fn delete_order(conn: &mut impl Queryable, oid: i32) -> mysql::Result<u64> {
     Ok(conn.exec_iter(include_str!("../sql/3_delete_order.sql"), (oid,))?.affected_rows())
 }
 
-/// Step 4: sets the price of an order; returns the number of changed rows.
+/// Step 4: sets the price of an order; returns the number of changed rows, 0 if it had this price.
 fn set_price(conn: &mut impl Queryable, oid: i32, price: f32) -> mysql::Result<u64> {
     Ok(conn.exec_iter(include_str!("../sql/4_update_order.sql"), (price, oid))?.affected_rows())
 }
@@ -190,6 +195,8 @@ fn user_orders(conn: &mut impl Queryable, uid: i32) -> mysql::Result<Vec<UserOrd
 
 // ---- Plumbing: what makes a dependable command of the tutorial ---------------------------------
 
+use std::time::Instant;
+
 use connection_string::Server;
 use failure::Failure;
 use failure::Phase::{Ddl, Dml};
@@ -199,7 +206,8 @@ use session::Session;
 fn run() -> Result<(), Failure> {
     let start = Instant::now();
     let arguments = command_line::arguments();
-    let cleanup = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let cleanup = match words.as_slice() {
         [] => false,
         ["--cleanup"] => true,
         ["-h" | "--help"] => return command_line::print(command_line::HELP),
@@ -250,7 +258,7 @@ Exit status:
         env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
     }
 
-    /// Reads an environment variable, which has this value where it is not set.
+    /// Reads an environment variable; returns `default` if it is not set.
     pub fn variable(name: &str, default: &str) -> Result<String, String> {
         match env::var(name) {
             Ok(value) => Ok(value),
@@ -259,7 +267,7 @@ Exit status:
         }
     }
 
-    /// Writes a line to stdout. That its reader has left, as in `| true`, is no failure.
+    /// Writes a line to stdout. If its reader has gone, as with `| true`, that is no failure.
     pub fn print(line: &str) -> Result<(), Failure> {
         match writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush()) {
             Err(e) if e.kind() != ErrorKind::BrokenPipe => {
@@ -287,8 +295,9 @@ mod connection_string {
 
     /// The server to connect to.
     pub struct Server {
+        /// How to connect to it.
         pub opts: Opts,
-        /// How long to wait for it.
+        /// How long to wait for it, from `TIDB_TIMEOUT`.
         pub timeout: Duration,
     }
 
@@ -302,6 +311,7 @@ mod connection_string {
         }
     }
 
+    /// Host, port and TLS, which each message about the server begins with.
     impl fmt::Display for Server {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             let tls = if self.opts.get_ssl_opts().is_some() { "on" } else { "off" };
@@ -361,10 +371,10 @@ mod connection_string {
             if value.is_empty() {
                 return Err(format!("{key} has no value: write one, or leave it out"));
             }
-            let demand = demand(&name, &plain(value))
+            let demanded = tls_demand(&name, &plain(value))
                 .map_err(|values| format!("{key}={value} is not supported: write {values}"))?;
-            if let Some(demand) = demand {
-                tls = tls.max(demand);
+            if let Some(demanded) = demanded {
+                tls = tls.max(demanded);
                 continue;
             }
             let name = driver_name(&name).ok_or_else(|| format!("{key} is not supported"))?;
@@ -415,7 +425,7 @@ mod connection_string {
 
     /// What a parameter demands of TLS; none where it is for the driver. The error says which values
     /// there are.
-    fn demand(name: &str, value: &str) -> Result<Option<Tls>, &'static str> {
+    fn tls_demand(name: &str, value: &str) -> Result<Option<Tls>, &'static str> {
         let demand = match (name, value) {
             ("charset", "utf8" | "utf8mb4")
             | ("ssl_mode" | "sslmode", "disabled")
@@ -452,7 +462,7 @@ mod connection_string {
         }
     }
 
-    /// Refuses options that do not lead to a database, or to another one.
+    /// Refuses options that name no database, or no TCP port.
     fn check(opts: &Opts) -> Result<(), String> {
         match opts.get_db_name() {
             None => Err("it names no database: write its name behind the port and a /".to_owned()),
@@ -527,8 +537,8 @@ mod session {
     }
 
     impl<'a> Session<'a> {
-        /// Opens the session on the database, creates this where it is missing, and waits until no
-        /// other run uses it.
+        /// Opens the session, creates the database if it is missing, and waits until no other run
+        /// uses it.
         pub fn open(server: &'a Server) -> Result<Self, Failure> {
             let mut conn = connect(server, &server.opts)?;
             let is_missing =
@@ -559,7 +569,7 @@ mod session {
             };
             if !is_tidb {
                 return Err(Failure::NothingTested(format!(
-                    "{server}: not TiDB but {version}: mend DATABASE_URL (TiDB's port is 4000)"
+                    "{server}: not TiDB but {version}: correct DATABASE_URL (TiDB's port is 4000)"
                 )));
             }
             let (user, database) = (server.opts.get_user(), server.opts.get_db_name());
@@ -585,18 +595,19 @@ mod session {
         /// Waits until no other run uses the database, by a lock that ends with the session.
         fn take_turn(&mut self) -> Result<(), Failure> {
             let server = self.server;
-            let taken = || {
+            let busy = || {
                 Failure::Deployment(format!(
                     "{server}: another run uses this database; are there many? raise TIDB_TIMEOUT. \
                      Does one hang in the server? see SHOW PROCESSLIST and ADMIN SHOW DDL JOBS"
                 ))
             };
             let sql = include_str!("../sql/1b_get_lock.sql");
+            // The outer `Err` is to ask again, what is inside `Ok` is final.
             wait_until(Instant::now() + server.timeout, || {
                 match select(&mut self.conn, sql).as_deref() {
                     Ok([Some(true)]) => Ok(Ok(())),
-                    Ok(_) => Err(taken()),
-                    Err(Error::MySqlError(error)) if failure::is_contention(error) => Err(taken()),
+                    Ok(_) => Err(busy()),
+                    Err(Error::MySqlError(error)) if failure::is_contention(error) => Err(busy()),
                     Err(Error::MySqlError(error)) if error.code == NOT_SUPPORTED => {
                         debug!("going on without a lock");
                         Ok(Ok(()))
@@ -644,10 +655,10 @@ mod session {
         fn attempt<T>(
             &mut self,
             phase: Phase,
-            step: &str,
+            name: &str,
             work: impl FnOnce(&mut PooledConn) -> mysql::Result<T>,
         ) -> Result<T, Failure> {
-            work(&mut self.conn).map_err(|error| Failure::of(self.server, phase, step, &error))
+            work(&mut self.conn).map_err(|error| Failure::of(self.server, phase, name, &error))
         }
     }
 
@@ -682,8 +693,8 @@ mod session {
         answer
     }
 
-    /// Connects, and waits for a server that is on its way. The outer error says that none came,
-    /// the inner one is an answer that waiting would not change.
+    /// Connects, and waits for a server that is on its way. The outer error is that none came up in
+    /// time; the inner one is an answer, which waiting would not change.
     fn connect(server: &Server, opts: &Opts) -> Result<mysql::Result<PooledConn>, Failure> {
         wait_until(Instant::now() + server.timeout, || match connect_to_any(server, opts) {
             Err(error) if failure::is_on_its_way(&error) => {
@@ -744,7 +755,7 @@ mod failure {
         NothingTested(String),
     }
 
-    /// What the program was about when an error came. It decides what a silence means.
+    /// What the program was doing when an error came. It decides what a timeout means.
     #[derive(Clone, Copy)]
     pub enum Phase {
         /// To connect and to log in.
@@ -756,7 +767,7 @@ mod failure {
     }
 
     impl Failure {
-        /// Makes a failure of an error in a step.
+        /// Turns the error of a step into a failure.
         pub fn of(server: &Server, phase: Phase, step: &str, error: &Error) -> Self {
             let (what, advice) = explain(server, phase, error);
             let advice = if advice.is_empty() { String::new() } else { format!("; {advice}") };
@@ -847,8 +858,8 @@ mod failure {
             Error::MySqlError(error) => (error.to_string(), advice(error)),
             Error::FromRowError(row) => (format!("a row does not convert: {row:?}"), ""),
             Error::TlsError(error) => (
-                format!("a certificate of ours is unusable ({error})"),
-                "mend the files of ssl_ca, cert_chain_path and priv_key_path",
+                format!("a certificate file cannot be used ({error})"),
+                "correct the files of ssl_ca, cert_chain_path and priv_key_path",
             ),
             Error::DriverError(DriverError::TlsNotSupported) => {
                 ("the server has no TLS".to_owned(), "configure it there, or do not ask for it")
@@ -863,7 +874,7 @@ mod failure {
         }
     }
 
-    /// Does this for an error of the system.
+    /// Explains an error of the operating system.
     fn explain_kind(server: &Server, phase: Phase, kind: ErrorKind) -> (String, &'static str) {
         let (what, advice) = match (kind, phase) {
             (ErrorKind::TimedOut | ErrorKind::WouldBlock, phase) => {
@@ -874,9 +885,10 @@ mod failure {
                 };
                 return (format!("no answer in {} s", server.timeout.as_secs()), advice);
             }
-            (ErrorKind::ConnectionRefused, _) => {
-                ("nobody listens there", "start a TiDB (here: `make tidb`), or mend DATABASE_URL")
-            }
+            (ErrorKind::ConnectionRefused, _) => (
+                "nobody listens there",
+                "start a TiDB (here: `make tidb`), or correct DATABASE_URL",
+            ),
             (kind, Phase::Connect) if is_closed(kind) => {
                 ("the connection was closed", "does a TiDB start there, or is it another program?")
             }
@@ -889,7 +901,7 @@ mod failure {
             ),
             (ErrorKind::InvalidData, _) => (NOT_MYSQL, IS_IT_TIDB),
             (_, Phase::Connect) if server.addresses().is_empty() => {
-                ("the name does not resolve", "mend the host in DATABASE_URL")
+                ("the name does not resolve", "correct the host in DATABASE_URL")
             }
             _ => ("the connection failed", ""),
         };
@@ -908,7 +920,7 @@ mod failure {
         match error.code {
             1040 => "the server has no connection left: close some, or raise max_connections",
             1044 | 1142 => "grant the rights that sql/0_create_database_and_user.sql grants",
-            1045 => "mend user or password; if TLS is off, try with ssl-mode=VERIFY_IDENTITY",
+            1045 => "correct user or password; if TLS is off, try ssl-mode=VERIFY_IDENTITY",
             1130 => "the server does not let this host in: see its accounts' hosts",
             1290 | 1836 => "the server is read-only: connect to one that takes writes",
             3159 => ADD_TLS,

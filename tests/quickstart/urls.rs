@@ -189,13 +189,13 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
         assert!(proxy.packets() > before + 10, "the proxy saw no statements");
     }
     // Accounts that need TLS say so without it.
-    let needs = ["1045", "TLS off", "if TLS is off, try with ssl-mode=VERIFY_IDENTITY"];
+    let needs = ["1045", "TLS off", "if TLS is off, try ssl-mode=VERIFY_IDENTITY"];
     tls.run("mysql", "secure", "").assert_refused(1, &needs);
     tls.run("mysql", "sha2", "?ssl-mode=DISABLED").assert_refused(1, &needs);
     tls.run("mysql", "x509", "?ssl-ca={CA}").assert_refused(1, &["1045", "TLS on"]);
     let url = tls.url("mysql", "secure", "?ssl-ca={CA}").replace('%', "%25");
     let wrong = run(&mut quickstart(&url));
-    wrong.assert_refused(1, &["1045", "TLS on", "mend user or password"]);
+    wrong.assert_refused(1, &["1045", "TLS on", "correct user or password"]);
 
     // What verifies, fails on the wrong certificate; what does not, does not mind.
     let other = Ca::new(&tls.folder, "other.pem");

@@ -54,7 +54,7 @@ const SERVER_ERRORS: [(usize, u16, &str, &str); 30] = [
         LOGIN,
         1045,
         "Access denied for user 'root'@'127.0.0.1' (using password: NO)",
-        "mend user or password; if TLS is off, try with ssl-mode=VERIFY_IDENTITY",
+        "correct user or password; if TLS is off, try ssl-mode=VERIFY_IDENTITY",
     ),
     (
         LOGIN,
@@ -218,7 +218,7 @@ fn names_decide_nothing() {
     // No resolver can be asked for this name: a label of it is too long.
     let host = format!("timeout.refused.{}", "x".repeat(64));
     let failed = run(quickstart(&format!("mysql://u@{host}:4000/d")).env("TIDB_TIMEOUT", "1"));
-    failed.assert_refused(1, &[": connect: the name does not resolve (", "); mend the host in"]);
+    failed.assert_refused(1, &[": connect: the name does not resolve (", "); correct the host in"]);
 }
 
 /// A port whose listener writes this to each who connects, and then closes the connection or not.
@@ -244,7 +244,7 @@ fn what_listens_there_is_told_apart() {
         (
             free_port(),
             "connect: nobody listens there (Connection refused (os error 111)); start a TiDB (here: \
-             `make tidb`), or mend DATABASE_URL",
+             `make tidb`), or correct DATABASE_URL",
         ),
         (
             listener(b"", false),
