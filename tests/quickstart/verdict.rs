@@ -274,31 +274,33 @@ fn what_listens_there_is_told_apart() {
 #[test]
 fn what_stops_to_answer_is_told_apart() {
     let server = Server::shared();
-    run(&mut quickstart(&server.url("silent"))).assert_passed();
-    for (number, line) in [
-        (LOGIN, "connect: no answer in 1 s; is a firewall or an IP access list in the way?"),
+    let silences = [
+        (LOGIN, "connect: no answer in 3 s; is a firewall or an IP access list in the way?"),
         (
             SESSION,
-            "check the session: no answer in 1 s; does TiDB reach PD and TiKV? are they overloaded?",
+            "check the session: no answer in 3 s; does TiDB reach PD and TiKV? are they overloaded?",
         ),
         (
             DDL,
-            "1. drop and create users and orders: no answer in 1 s; has another TiDB server died? \
+            "1. drop and create users and orders: no answer in 3 s; has another TiDB server died? \
              see ADMIN SHOW DDL JOBS",
         ),
         (
             INSERT,
-            "2. insert three users: no answer in 1 s; does TiDB reach PD and TiKV? are they \
+            "2. insert three users: no answer in 3 s; does TiDB reach PD and TiKV? are they \
              overloaded?",
         ),
-    ] {
+    ];
+    in_threads(4, &silences, |thread, &(number, line)| {
+        let database = format!("silent_{thread}");
+        run(&mut quickstart(&server.url(&database))).assert_passed();
         let proxy = Proxy::start(server.port, move |packet| {
             if packet.client == number { Verdict::Silence } else { Verdict::Pass }
         });
-        let failed = run(quickstart(&proxy.url("silent")).env("TIDB_TIMEOUT", "1"));
+        let failed = run(quickstart(&proxy.url(&database)).env("TIDB_TIMEOUT", "3"));
         let words = " (Resource temporarily unavailable (os error 11))";
         assert_eq!(error_line(&failed, proxy.port).replace(words, ""), line);
-    }
+    });
 }
 
 #[test]
