@@ -1,13 +1,27 @@
-//! `README.md` cannot drift from what it speaks of.
+//! `README.md` cannot drift from what it speaks of. Its blocks are run, or compared with their
+//! source. A word between backticks or a number that no check knows fails a test.
 
-use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
-use crate::support::{LINE, Server, binary, quickstart, root, run, temporary_folder};
+use mysql::prelude::Queryable;
+use mysql::{Conn, Opts, OptsBuilder, PoolConstraints};
+
+use crate::support::{
+    LINE, Run, Server, binary, free_port, quickstart, root, run, temporary_folder,
+};
+use crate::urls::TlsServer;
+use crate::wire::PACKETS;
+
+/// The default of `DATABASE_URL`.
+const DEFAULT_URL: &str = "mysql://root@127.0.0.1:4000/test_sqlalchemy";
 
 /// A file of the repository.
 fn read(name: &str) -> String {
-    std::fs::read_to_string(root().join(name)).unwrap()
+    fs::read_to_string(root().join(name)).unwrap()
 }
 
 /// The code blocks of the README in this language.
@@ -17,151 +31,520 @@ fn blocks(language: &str) -> Vec<String> {
     readme.split(&opening).skip(1).map(|rest| rest.split("```").next().unwrap().into()).collect()
 }
 
-/// What stands between backticks in a text, outside of code blocks.
-fn spans(text: &str) -> BTreeSet<String> {
-    let outside: String = text.split("```").step_by(2).collect();
-    outside.split('`').skip(1).step_by(2).map(Into::into).collect()
+/// The one code block of the README in this language that has these words.
+#[track_caller]
+fn block(language: &str, words: &str) -> String {
+    let mut found = blocks(language);
+    found.retain(|block| block.contains(words));
+    assert_eq!(found.len(), 1, "blocks with {words:?}: {found:#?}");
+    found.remove(0)
 }
 
-#[test]
-fn each_snippet_is_in_the_source_to_the_letter() {
-    let rust = blocks("rust");
-    let main = read("src/main.rs");
-    assert!(rust.len() >= 4, "{rust:?}");
-    for block in &rust {
-        assert!(main.contains(block.as_str()), "not in src/main.rs:\n{block}");
-    }
-    let statements: Vec<String> = std::fs::read_dir(root().join("sql"))
-        .unwrap()
-        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
-        .collect();
-    let sql = blocks("sql");
-    assert!(sql.len() >= 3, "{sql:?}");
-    for block in &sql {
-        assert!(statements.iter().any(|file| file.contains(block)), "not in sql/:\n{block}");
-    }
+/// The README without its code blocks, its lines joined.
+fn prose() -> String {
+    let text: String = read("README.md").split("```").step_by(2).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-#[test]
-fn each_output_is_what_the_binary_prints() {
-    let outputs = blocks("text");
-    assert_eq!(outputs[0], LINE);
-    // But for the times and the port, the log is that of a run.
-    let server = Server::shared();
-    let log = run(&mut quickstart(&server.url("readme"))).stderr;
-    let log = log.replace(&server.port.to_string(), "4000").replace("readme", "test_sqlalchemy");
-    let without_time = |line: &str| line.split("  ").next().unwrap().to_owned();
-    let logged: Vec<_> = log.lines().map(without_time).collect();
-    let shown: Vec<_> = outputs[1].lines().filter(|line| *line != LINE.trim_end()).collect();
-    assert_eq!(shown.iter().map(|line| without_time(line)).collect::<Vec<_>>(), logged);
-    assert!(outputs[1].contains(LINE));
-    // The line of the result stands where it is printed: before the last line of the log.
-    assert_eq!(outputs[1].lines().rev().nth(1), Some(LINE.trim_end()));
+/// What stands between backticks in a text.
+fn spans(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
 }
 
-#[test]
-fn each_name_exists_and_each_that_exists_is_named() {
+/// The one span of the README that starts so.
+#[track_caller]
+fn span(start: &str) -> String {
+    let prose = prose();
+    let found: Vec<_> = spans(&prose).filter(|span| span.starts_with(start)).collect();
+    assert_eq!(found.len(), 1, "{start:?}: {found:?}");
+    found[0].to_owned()
+}
+
+/// The rows of a table, cells between `|`, by the words of its head.
+fn table(head: &str) -> Vec<Vec<String>> {
     let readme = read("README.md");
-    let spans = spans(&readme);
-    let named = |name: &str| spans.contains(name) || readme.contains(name);
-    let help = run(binary().arg("--help")).stdout;
-    // What --help names, the README names: flags, variables, their defaults.
-    let words: BTreeSet<_> = help.split([' ', ',', ';', '[', ']', '\n']).collect();
-    let variable =
-        |word: &&&str| word.len() > 4 && word.chars().all(|c| c == '_' || c.is_ascii_uppercase());
-    let flags: BTreeSet<_> = words.iter().filter(|word| word.starts_with("--")).collect();
-    let variables: BTreeSet<_> = words.iter().filter(variable).collect();
-    assert_eq!((flags.len(), variables.len()), (3, 3), "{help}");
-    for word in flags.union(&variables) {
-        assert!(spans.contains(**word), "{word} is not in the README");
-    }
-    for (variable, default) in [
-        ("DATABASE_URL", "mysql://root@127.0.0.1:4000/test_sqlalchemy"),
-        ("TIDB_TIMEOUT", "30"),
-        ("RUST_LOG", "info"),
-    ] {
-        assert!(help.contains(&format!("[default: {default}]")), "{default} is not in {help}");
-        let row = readme.lines().find(|line| line.starts_with(&format!("| `{variable}` |")));
-        assert!(row.unwrap().ends_with(&format!("| `{default}` |")), "{row:?}");
-    }
-    // What the README names, exists.
-    for span in &spans {
-        if span.starts_with("--") {
-            assert!(flags.contains(&&span.as_str()), "there is no {span}");
-        }
-        let is_variable =
-            span.contains('_') && span.chars().all(|c| c == '_' || c.is_ascii_uppercase());
-        if is_variable && *span != "AUTO_INCREMENT" {
-            assert!(variables.contains(&&span.as_str()), "there is no {span}");
-        }
-    }
-    // Each exit status of --help has its row, with the words of --help, and there is no other.
-    let statuses: Vec<_> = (0..10)
-        .flat_map(|n| readme.lines().filter(move |l| l.starts_with(&format!("| {n} |"))))
-        .collect();
-    assert_eq!(statuses.len(), 3, "{statuses:?}");
-    for (number, words) in
-        [(0, "the deployment passed"), (1, "it failed"), (2, "nothing was tested")]
-    {
-        assert!(help.contains(&format!("{number} {words}")), "{number} {words}: {help}");
-        assert!(statuses[number].starts_with(&format!("| {number} | {words}")), "{statuses:?}");
-    }
-    // The targets of make.
-    let makefile = read("Makefile");
-    let targets: BTreeSet<_> = makefile
-        .lines()
-        .filter(|line| line.contains(": ") && line.contains("## "))
-        .map(|line| line.split(':').next().unwrap())
-        .filter(|target| !["help", "@awk"].contains(target))
-        .collect();
-    for target in &targets {
-        assert!(named(&format!("make {target}")), "make {target} is not in the README");
-    }
-    let makes: Vec<_> = ["`make ", "\nmake "]
-        .into_iter()
-        .flat_map(|before| readme.split(before).skip(1))
-        .map(|rest| rest.split(['`', '\n', ' ']).next().unwrap())
-        .collect();
-    assert!(makes.len() >= 8, "{makes:?}");
-    for target in makes {
-        assert!(targets.contains(target), "there is no make {target}");
-    }
-    // The hints quote words that the program knows; the files that are linked to are there.
-    let main = read("src/main.rs");
-    let trouble = readme.split("## Troubleshooting").nth(1).unwrap().split("\n## ").next().unwrap();
-    for row in trouble.lines().filter(|line| line.starts_with("| `")) {
-        for (number, words) in row.split('|').nth(1).unwrap().split('`').enumerate() {
-            let known = main.contains(words.trim_end_matches(" unavailable"));
-            assert!(number % 2 == 0 || known, "{words:?} is not in src/main.rs");
-        }
-    }
-    for link in readme.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
-        assert!(link.starts_with("https://") || root().join(link).exists(), "no file {link}");
-    }
-    // The minimum Rust version stands in Cargo.toml alone.
-    let minimum = env!("CARGO_PKG_RUST_VERSION");
-    assert!(readme.contains(&format!(" {minimum} or later")), "README: not Rust {minimum}");
-    // The counts that it gives are those that the test of the wire demands.
-    let packets = crate::wire::PACKETS;
-    assert!(readme.contains(&format!("| {packets}, and {} when it creates", packets + 3)));
+    let rows = readme.split(&format!("| {head} |")).nth(1).unwrap().lines().skip(2);
+    rows.take_while(|row| row.starts_with('|'))
+        .map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().into()).collect())
+        .collect()
 }
 
-#[test]
-fn a_project_of_ones_own_by_the_readmes_commands() {
-    let commands = blocks("sh").into_iter().find(|block| block.contains("cargo new")).unwrap();
-    let folder = temporary_folder();
-    // The clone lies beside the new project, under the name that the README gives it.
-    std::os::unix::fs::symlink(root(), folder.join("tidb-rust-mysql-quickstart")).unwrap();
+/// A shell in a folder, with the programs of its `bin/` before those of this machine. Cargo runs in
+/// it as it does for whoever types the commands, without what it has set for this test.
+fn shell(folder: &Path, script: &str) -> Command {
     let mut command = Command::new("sh");
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
-        if name != "CARGO_HOME" {
+        if !["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_"].iter().any(|kept| name.starts_with(kept)) {
             command.env_remove(name);
         }
     }
+    let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
+    command.args(["-ec", script]).current_dir(folder).env("PATH", path);
+    for name in ["DATABASE_URL", "TIDB_TIMEOUT", "RUST_LOG"] {
+        command.env_remove(name);
+    }
     command
-        .args(["-ec", &format!("{commands}\ncargo run --quiet")])
-        .current_dir(&folder)
-        .env("CARGO_TARGET_DIR", root().join("target/own-project"))
-        .env("DATABASE_URL", Server::shared().url("own_project"));
-    run(&mut command).assert_passed();
+}
+
+/// Puts a program into the `bin/` of a folder.
+fn put_program(folder: &Path, name: &str, text: &str) {
+    fs::create_dir_all(folder.join("bin")).unwrap();
+    let path = folder.join("bin").join(name);
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A TiDB with TLS and accounts of each kind, for the tests of this file.
+fn tls_server() -> &'static TlsServer {
+    static SHARED: OnceLock<TlsServer> = OnceLock::new();
+    SHARED.get_or_init(TlsServer::start)
+}
+
+#[test]
+fn each_snippet_is_a_whole_item_of_the_source() {
+    let main = read("src/main.rs");
+    let rust =
+        blocks("rust").into_iter().filter(|block| !block.contains("fn main")).collect::<Vec<_>>();
+    let items: Vec<_> = rust.iter().flat_map(|block| block.trim_end().split("\n\n")).collect();
+    for item in &items {
+        assert!(main.contains(&format!("\n{item}\n\n")), "no item of src/main.rs:\n{item}");
+    }
+    let starts = [
+        "impl From<Gender> for Value",
+        "fn open_pool",
+        "fn create_tables",
+        "fn insert_users",
+        "fn insert_rows<",
+        "fn delete_order",
+        "fn set_price",
+        "fn user_orders",
+    ];
+    assert_eq!(items.len(), starts.len());
+    for (item, start) in items.iter().zip(starts) {
+        assert!(item.starts_with(start) && item.ends_with("\n}"), "not {start}:\n{item}");
+    }
+}
+
+#[test]
+fn the_log_is_that_of_a_run() {
+    let server = Server::shared();
+    let log = run(&mut quickstart(&server.url("readme"))).stderr;
+    let log = log.replace(&server.port.to_string(), "4000").replace("readme", "test_sqlalchemy");
+    // The times differ from run to run.
+    let without_times = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split("  ").next().unwrap().into()).collect()
+    };
+    let mut expected = without_times(&log);
+    // The result is printed before the last line of the log.
+    expected.insert(expected.len() - 1, LINE.trim_end().into());
+    assert_eq!(without_times(&block("text", "[INFO ]")), expected);
+}
+
+#[test]
+fn the_first_commands_lead_into_the_clone_to_make_run() {
+    let folder = temporary_folder();
+    put_program(&folder, "git", r#"[ "$1" = clone ] && mkdir "$3""#);
+    put_program(&folder, "make", r#"echo "$(basename "$PWD"): $*""#);
+    let typed = run(&mut shell(&folder, &block("sh", "git clone")));
+    let expected = concat!(env!("CARGO_PKG_NAME"), ": run\n");
+    assert_eq!((typed.status, typed.stdout.as_str()), (Some(0), expected), "{typed:#?}");
+}
+
+#[test]
+fn the_user_with_rights_on_one_database_gets_in() {
+    let folder = temporary_folder();
+    symlink(root().join("sql"), folder.join("sql")).unwrap();
+    put_program(&folder, "mysql", r#"echo "$*" >arguments; cat >statements"#);
+    let script = block("sh", "change-this-password") + "\nprintenv DATABASE_URL";
+    let typed = run(&mut shell(&folder, &script));
+    assert_eq!(typed.status, Some(0), "{typed:#?}");
+    let arguments = fs::read_to_string(folder.join("arguments")).unwrap();
+    assert_eq!(arguments, "--host 127.0.0.1 --port 4000 --user root\n");
+    // Another test has the user and the database of these names.
+    let mine = |text: &str| text.replace("quickstart", "reader").replace("test_sqlalchemy", "mine");
+    let server = Server::shared();
+    let statements = fs::read_to_string(folder.join("statements")).unwrap();
+    let statements: String =
+        statements.lines().filter(|line| !line.starts_with("--")).map(mine).collect();
+    let statements: Vec<_> = statements.split_terminator(';').collect();
+    server.execute(&statements);
+    let url = mine(&typed.stdout).replace(":4000/", &format!(":{}/", server.port));
+    run(&mut quickstart(url.trim_end())).assert_passed();
+    // A second run with another password changes nothing; what the README names changes it.
+    let again = statements.join(";").replace("my-password", "another");
+    server.execute(&again.split(';').collect::<Vec<_>>());
+    run(&mut quickstart(url.trim_end())).assert_passed();
+    server.execute(&[&format!("{} reader IDENTIFIED BY 'another'", span("ALTER"))]);
+    run(&mut quickstart(url.trim_end())).assert_refused(1, &["1045"]);
+}
+
+/// Makes a project as the README does, and builds it. Without network where all is fetched.
+fn own_project() -> PathBuf {
+    let commands = block("sh", "cargo new") + "\ncargo build --quiet";
+    let make = |offline: &str| {
+        let folder = temporary_folder();
+        // The clone lies beside the new project, under the name that the README gives it.
+        symlink(root(), folder.join(env!("CARGO_PKG_NAME"))).unwrap();
+        let mut command = shell(&folder, &format!("{offline}{commands}"));
+        let built = run(command.env("CARGO_TARGET_DIR", root().join("target/own-project")));
+        (folder.join("my-tidb-app"), built)
+    };
+    let (folder, built) = make("export CARGO_NET_OFFLINE=true\n");
+    if built.status == Some(0) {
+        return folder;
+    }
+    let (folder, built) = make("");
+    assert_eq!(built.status, Some(0), "{built:#?}");
+    folder
+}
+
+#[test]
+fn a_project_of_ones_own_runs_the_copy_and_the_program_of_the_readme() {
+    let project = own_project();
+    let target = root().join("target/own-project");
+    let cargo_run = |script: &str| {
+        let script = format!("export CARGO_NET_OFFLINE=true\n{script}");
+        run(shell(&project, &script).env("CARGO_TARGET_DIR", &target))
+    };
+    // The driver and its features are those of this repository.
+    let dependencies = |manifest: &str| -> Vec<Vec<String>> {
+        let section = manifest.split("[dependencies]\n").nth(1).unwrap().split("\n\n").next();
+        let lines = section.unwrap().lines().filter(|line| !line.starts_with('#'));
+        let mut crates: Vec<Vec<String>> = lines
+            .map(|line| {
+                let words = line.split(|c: char| !(c.is_alphanumeric() || "-._".contains(c)));
+                words.filter(|word| !word.is_empty()).map(Into::into).collect()
+            })
+            .collect();
+        for words in &mut crates {
+            words.sort();
+        }
+        crates
+    };
+    let manifest = fs::read_to_string(project.join("Cargo.toml")).unwrap();
+    assert_eq!(dependencies(&manifest), dependencies(&read("Cargo.toml")));
+    // First the copy, which creates the database.
+    let url = Server::shared().url("own_project");
+    cargo_run(&format!("DATABASE_URL='{url}' cargo run --quiet")).assert_passed();
+
+    let program = block("rust", "fn main");
+    assert!((40..=60).contains(&program.lines().count()));
+    fs::write(project.join("src/main.rs"), &program).unwrap();
+    let output = block("text", "Letters");
+    let command = span("DATABASE_URL=").replace(DEFAULT_URL, &url) + " --quiet";
+    let assert_printed = |run: &Run, expected: &str| {
+        let printed = (run.status, run.stdout.as_str(), run.stderr.as_str());
+        assert_eq!(printed, (Some(0), expected, ""));
+    };
+    assert_printed(&cargo_run(&command), &output);
+    let second = format!("{}\n{output}", span("Ada"));
+    assert_printed(&cargo_run(&command), &second);
+
+    // With TLS, for an account that is let in no other way. The certificate is for another name
+    // than this address, which does not depend on how `localhost` resolves.
+    let tls = tls_server();
+    let own = span("?root_cert_path=").replace("/path/to/ca.pem", "{CA}");
+    let without_name = format!("{own}&danger_skip_domain_validation=true");
+    let own_program = |parameters: &str| {
+        let url = tls.url("mysql", "secure", parameters).replace("@localhost:", "@127.0.0.1:");
+        run(Command::new(target.join("debug/my-tidb-app")).env("DATABASE_URL", url))
+    };
+    assert_printed(&own_program(&without_name), &output);
+    assert_printed(&own_program(&without_name), &second);
+    for (parameters, words) in [
+        ("", "Access denied"),
+        (own.as_str(), "not valid for name"),
+        ("?ssl-mode=REQUIRED", "Unknown URL parameter `ssl-mode'"),
+    ] {
+        let refused = own_program(parameters);
+        assert!(refused.status == Some(1) && refused.stderr.contains(words), "{refused:#?}");
+    }
+    // As if the server were TiDB Cloud's: its certificate must be of a public CA.
+    let as_cloud = program.replace(".tidbcloud.com", "127.0.0.1");
+    fs::write(project.join("src/main.rs"), as_cloud).unwrap();
+    let url = tls.url("mysql", "secure", "").replace("@localhost:", "@127.0.0.1:");
+    let refused = cargo_run(&format!("DATABASE_URL='{url}' cargo run --quiet"));
+    assert!(refused.status == Some(1) && refused.stderr.contains("UnknownIssuer"), "{refused:#?}");
+    assert!(Opts::from_url("tidb://root@127.0.0.1:4000/test").is_err());
+}
+
+#[test]
+fn smoke_tests_by_script_cron_and_workflow_report_what_they_must() {
+    let home = temporary_folder();
+    let url = Server::shared().url("smoke");
+    let closed = format!("mysql://root@127.0.0.1:{}/d", free_port());
+    let (install, script) = block("sh", "cargo install")
+        .split_once('\n')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    // The same command, but for a profile that is compiled already.
+    let install = format!(
+        "cargo() {{ command cargo \"$@\" --debug --quiet; }}\ncd '{}'\n{install}",
+        root().display()
+    );
+    let cargo_home = home.join(".cargo");
+    let installed = run(shell(&home, &install).env("CARGO_INSTALL_ROOT", &cargo_home));
+    assert_eq!(installed.status, Some(0), "{installed:#?}");
+    symlink(cargo_home.join("bin"), home.join("bin")).unwrap();
+
+    for (url, status, words) in [
+        (url.as_str(), 0, LINE),
+        (&closed, 1, "TiDB failed its smoke test\n"),
+        ("mysql://", 2, "the smoke test could not run\n"),
+    ] {
+        let smoke = run(shell(&home, &script).env("DATABASE_URL", url).env("TIDB_TIMEOUT", "1"));
+        assert_eq!((smoke.status, smoke.stdout.as_str()), (Some(status), words), "{smoke:#?}");
+    }
+
+    // Cron runs a line in the home folder, with hardly any environment.
+    let crontab = block("text", "/.cargo/bin/");
+    assert!(!crontab.contains('%'), "cron takes % for the end of the line");
+    let line = crontab.splitn(6, ' ').nth(5).unwrap();
+    let file = span("~/").replace('~', &home.display().to_string());
+    let cron = |url: &str| {
+        fs::write(&file, span("export DATABASE_URL=").replace('…', url) + "\n").unwrap();
+        let line = format!("{}\n{line}", span("chmod"));
+        let mut command = Command::new("sh");
+        command.args(["-c", &line]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &home);
+        run(command.env("TIDB_TIMEOUT", "1"))
+    };
+    let passed = cron(&url);
+    assert_eq!((passed.status, passed.stdout + &passed.stderr), (Some(0), String::new()));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let failed = cron(&closed);
+    assert_eq!((failed.status, failed.stderr.lines().count()), (Some(1), 1), "{failed:#?}");
+
+    let step = block("yaml", "run:");
+    let (command, environment) = step.split_once('\n').unwrap();
+    assert!(
+        environment.contains(r#"{ DATABASE_URL: "${{ secrets.DATABASE_URL }}", TIDB_TIMEOUT: ""#)
+    );
+    let seconds = environment.split('"').rev().nth(1).unwrap();
+    let mut command = shell(&home, command.strip_prefix("- run: ").unwrap());
+    run(command.env("DATABASE_URL", url).env("TIDB_TIMEOUT", seconds)).assert_passed();
+}
+
+#[test]
+fn each_url_and_parameter_does_what_its_row_says() {
+    let tls = tls_server();
+    let localhost =
+        |parameters: &str| run(&mut quickstart(&tls.url("mysql", "secure", parameters)));
+    // Whether it passes without our CA, with it under another name, and with it under the right one.
+    let passes = |parameters: &str, ca: &str| {
+        let join = if ca.is_empty() || parameters.is_empty() { "" } else { "&" };
+        let with_ca = format!("?{parameters}{join}{ca}");
+        let other_name = tls.url("mysql", "secure", &with_ca).replace("@localhost:", "@127.0.0.1:");
+        [
+            localhost(&format!("?{parameters}")).status == Some(0),
+            run(&mut quickstart(&other_name)).status == Some(0),
+            localhost(&with_ca).status == Some(0),
+        ]
+    };
+    let rows = table("you want | parameter");
+    let parameters = |row: usize| spans(&rows[row][1]);
+    for (row, expected) in [[false, false, true], [false, true, true], [true; 3]].iter().enumerate()
+    {
+        assert!(parameters(row).count() >= 2, "{rows:?}");
+        for parameter in parameters(row) {
+            assert_eq!(passes(parameter, "ssl-ca={CA}"), *expected, "{parameter}");
+        }
+    }
+    let (ca, path) = ("ssl-ca=/path/to/ca.pem", "=/path/to/ca.pem");
+    let names: Vec<_> = parameters(3).map(|span| span.trim_end_matches(path)).collect();
+    assert_eq!((names.len(), parameters(3).next()), (3, Some(ca)));
+    for name in names {
+        assert_eq!(passes("", &format!("{name}={{CA}}")), [false, false, true], "{name}");
+    }
+    let client = parameters(4).next().unwrap().replacen('…', "{FOLDER}/client.pem", 1);
+    let client = client.replacen('…', "{FOLDER}/client-key.pem", 1);
+    let client = tls.url("mysql", "x509", &format!("?ssl-ca={{CA}}&{client}"));
+    run(&mut quickstart(&client)).assert_passed();
+    assert_eq!(rows.len(), 5);
+
+    // The URLs: TiDB Cloud's host cannot be asked for here, one with a label too long nowhere.
+    let urls = block("text", "PREFIX");
+    let (cloud, own) = urls.trim_end().split_once('\n').unwrap();
+    assert!(cloud.contains("//PREFIX.root:PASSWORD@HOST"));
+    let no_host = run(quickstart(&cloud.replace("HOST", &"x".repeat(64))).env("TIDB_TIMEOUT", "1"));
+    no_host.assert_refused(1, &[".tidbcloud.com:4000, TLS on", "does not resolve"]);
+    let right = tls.url("mysql", "secure", "");
+    let own = own.replace("mysql://USER:PASSWORD@HOST:4000/test_sqlalchemy", &right);
+    let ca = tls.url("", "", "{CA}").split_once("/tls").unwrap().1.to_owned();
+    run(&mut quickstart(&own.replace("/path/to/ca.pem", &ca))).assert_passed();
+    // The schemes.
+    let prose = prose();
+    let (_, schemes) = prose.split_once("Its scheme is ").unwrap();
+    let schemes: Vec<_> = spans(schemes.split_once('.').unwrap().0).collect();
+    assert_eq!(schemes.len(), 4);
+    for scheme in schemes {
+        let scheme = if scheme == "mysql+" { "mysql+pymysql" } else { scheme };
+        run(&mut quickstart(&tls.url(scheme, "native", ""))).assert_passed();
+    }
+    // The characters.
+    let (_, characters) = prose.split_once("percent-encoded: ").unwrap();
+    let characters: Vec<_> = spans(characters.split_once(". Name").unwrap().0).collect();
+    assert_eq!(characters.len(), 10);
+    for pair in characters.chunks(2) {
+        assert_eq!(pair[1], format!("%{:02X}", pair[0].as_bytes()[0]));
+    }
+}
+
+/// Code that compiles, and its text: so the driver has what it names.
+macro_rules! compiled {
+    ($conn:ident, $($code:tt)*) => {
+        fn compiled($conn: &mut Conn) -> mysql::Result<()> { $($code)* Ok(()) }
+        const COMPILED: &str = stringify!($($code)*);
+    };
+}
+compiled! { conn,
+    conn.query::<u8, _>("")?;
+    conn.exec::<u8, _, _>("", ())?;
+    conn.exec_map("", (), |id: u8| id)?;
+    let builder = OptsBuilder::new().tcp_connect_timeout(None).read_timeout(None);
+    builder.db_name(Some("mysql"));
+}
+
+/// Whether a text has these words, and not only as a part of longer ones.
+fn has(text: &str, words: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(words).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + words.len()..]);
+        !(words.starts_with(is_part) && before.ends_with(is_part)
+            || words.ends_with(is_part) && after.starts_with(is_part))
+    })
+}
+
+#[test]
+fn each_word_in_backticks_is_known() {
+    let help = run(binary().arg("--help")).stdout;
+    let makefile = read("Makefile");
+    let script = read("tidb/tidb.sh");
+    let sql: String = fs::read_dir(root().join("sql"))
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    let version = script.split("\nversion=").nth(1).unwrap().lines().next().unwrap();
+    let docker = format!("docker run -d --name tidb -p 127.0.0.1:4000:4000 pingcap/tidb:{version}");
+    // What nothing here can run: this list is the only other place where it stands.
+    let literal = [
+        &docker,
+        "docker rm -f tidb",
+        "tiup playground",
+        "default-mysql-client",
+        "mysql-client",
+        "crontab -e",
+        "unset DATABASE_URL",
+        "DECIMAL",
+    ];
+    // Another test of this file runs it, or takes it for a value.
+    let own_program = format!("DATABASE_URL={DEFAULT_URL} cargo run");
+    let elsewhere = [
+        &own_program,
+        "cargo run",
+        "ALTER USER",
+        "export",
+        "my-password",
+        "export DATABASE_URL='…'",
+        "~/.tidb-smoke.env",
+        "chmod 600 ~/.tidb-smoke.env",
+        "Ada is there already",
+        "?root_cert_path=/path/to/ca.pem",
+        "ssl-ca=/path/to/ca.pem",
+        "tidb://",
+    ];
+    // So it does with all that stands in these places.
+    let readme = prose();
+    let (_, urls) = readme.split_once("## Connecting elsewhere").unwrap();
+    let (urls, _) = urls.split_once("## As a smoke test").unwrap();
+    let run_elsewhere: Vec<_> = [("Its scheme is", ". Name the"), ("| you want", "The strongest")]
+        .iter()
+        .flat_map(|(from, to)| spans(urls.split_once(from).unwrap().1.split_once(to).unwrap().0))
+        .collect();
+    let sources = [&help, &sql, &read("src/main.rs"), &block("rust", "fn main"), COMPILED];
+    let knows = |span: &str| {
+        let target = span.strip_prefix("make ").map(|target| format!("\n{target}: "));
+        target.is_some_and(|target| makefile.contains(&target))
+            || root().join(span).exists()
+            || (span.starts_with("TIDB_") && has(&script, span))
+            || literal.contains(&span)
+            || elsewhere.contains(&span)
+            || run_elsewhere.contains(&span)
+            || sources.iter().any(|source| has(source, span))
+    };
+    let unknown: Vec<_> = spans(&readme).filter(|span| !knows(span)).collect();
+    assert!(unknown.is_empty(), "no check knows {unknown:?}");
+    // What --help names, the README names.
+    for word in help.split([' ', ',', '[', ']', '\n']) {
+        let is_variable =
+            word.len() > 4 && word.chars().all(|c| c == '_' || c.is_ascii_uppercase());
+        if is_variable || word.starts_with("--") {
+            assert!(spans(&readme).any(|span| span == word), "{word} is not in the README");
+        }
+    }
+    for row in table("variable | what it is | default") {
+        let (variable, default) = (row[0].trim_matches('`'), row[2].trim_matches('`'));
+        let (_, text) = help.split_once(&format!("  {variable} ")).unwrap();
+        let (_, text) = text.split_once("[default: ").unwrap();
+        assert_eq!(text.split_once(']').unwrap().0, default, "{variable}");
+    }
+    let main = read("src/main.rs");
+    for row in table("the last line of the log says | do") {
+        let words = spans(&row[0]).next().unwrap();
+        assert!(has(&main, words), "{words:?} is not in src/main.rs");
+    }
+    // A DECIMAL is read as a String.
+    let prices: Vec<String> = Server::shared().rows("SELECT CAST(2.5 AS DECIMAL(9, 2))");
+    assert_eq!(prices, ["2.50"]);
+}
+
+#[test]
+fn each_number_and_link_is_known() {
+    let script: String = read("tidb/tidb.sh").replace('\\', "").replace("\" \"", "");
+    let script = script.split_whitespace().collect::<Vec<_>>().join(" ").replace("\" \"", "");
+    // What building the server costs, and with which Go: as the script says it.
+    let build = ["3 minutes on 2 cores", "370 MB of downloads", "4.5 GB of disk", "1.21 or later"];
+    for words in build {
+        assert!(script.contains(words), "{words:?} is not in tidb/tidb.sh");
+    }
+    let main = read("src/main.rs");
+    assert!(main.contains("1205 | 1213 | 3058 | 9007 => true"), "the errors of contention");
+    let sent = format!("sends {PACKETS} packets, and {} when it creates", PACKETS + 3);
+    let connections = format!("opens {} connections", PoolConstraints::DEFAULT.min());
+    let port = format!("without one it is {}, MySQL's", Opts::default().get_tcp_port());
+    let statuses = ["| 0 | the deployment passed", "| 1 | it failed", "| 2 | nothing was tested"];
+    let help = run(binary().arg("--help")).stdout;
+    for status in statuses {
+        let words = status.trim_start_matches("| ").replace(" | ", " ");
+        assert!(help.contains(&words), "{words:?} is not in {help}");
+    }
+    let minimum = concat!(env!("CARGO_PKG_RUST_VERSION"), " or later, a C compiler");
+    let known = [
+        &build[..],
+        &statuses,
+        &[minimum, &sent, &connections, &port],
+        &["on 127.0.0.1:4000, or starts one", "starts one on 127.0.0.1:4000", "TiDB's is 4000"],
+        &["error 1213 or 9007", "An outage is 1 every time", "each failure into 2", "status 2"],
+        // The numbers of the steps are those of the log, which another test looks at.
+        &["1. Create", "2. insert", "3. Delete, 4. update, 5. join"],
+        &["1. For cron", "2. Hide", "3. Add", "MIT-0"],
+        // Measured once, of the Python sample.
+        &["The Python sample sends 38,"],
+    ]
+    .concat();
+    // Between the backticks and behind the links stand others, which other tests know.
+    let mut rest: String = prose().split('`').step_by(2).collect();
+    for words in known {
+        assert!(rest.contains(words), "not in the README: {words:?}");
+        rest = rest.replacen(words, "", 1);
+    }
+    let mut links = rest.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let is_there = |link: &str| link.starts_with("https://") || root().join(link).exists();
+    assert!(links.all(is_there), "a link to a file that is not there");
+    let digits: Vec<_> =
+        rest.split(' ').filter(|word| word.contains(|c: char| c.is_ascii_digit())).collect();
+    assert!(digits.is_empty(), "no check knows {digits:?}");
+    // There is no block that no test takes.
+    let taken = ["sh", "rust", "text", "yaml"].map(|language| blocks(language).len());
+    assert_eq!(taken, [4, 5, 4, 1]);
+    assert_eq!(read("README.md").matches("```").count(), 2 * taken.iter().sum::<usize>());
 }
