@@ -273,17 +273,16 @@ fn smoke_tests_by_script_cron_and_workflow_report_what_they_must() {
     let home = temporary_folder();
     let url = Server::shared().url("smoke");
     let closed = format!("mysql://root@127.0.0.1:{}/d", free_port());
-    let (install, script) = block("sh", "cargo install")
-        .split_once('\n')
-        .map(|(a, b)| (a.to_owned(), b.to_owned()))
-        .unwrap();
-    // The same command, but for a profile that is compiled already.
-    let install = format!(
-        "cargo() {{ command cargo \"$@\" --debug --quiet; }}\ncd '{}'\n{install}",
-        root().display()
-    );
+    let commands = block("sh", "cargo install");
+    let (install, script) = commands.split_once('\n').unwrap();
+    // The same command, but for a profile that is compiled already, in `target/`, and whose result
+    // does not take the place of the binary that other tests run.
+    let install = format!("cargo() {{ command cargo \"$@\" --debug --quiet; }}\n{install}");
     let cargo_home = home.join(".cargo");
-    let installed = run(shell(&home, &install).env("CARGO_INSTALL_ROOT", &cargo_home));
+    let mut command = shell(&home, &install);
+    command.current_dir(root()).env("CARGO_INSTALL_ROOT", &cargo_home);
+    command.env("CARGO_BUILD_BUILD_DIR", "target").env("CARGO_TARGET_DIR", "target/installed");
+    let installed = run(&mut command);
     assert_eq!(installed.status, Some(0), "{installed:#?}");
     symlink(cargo_home.join("bin"), home.join("bin")).unwrap();
 
@@ -292,7 +291,7 @@ fn smoke_tests_by_script_cron_and_workflow_report_what_they_must() {
         (&closed, 1, "TiDB failed its smoke test\n"),
         ("mysql://", 2, "the smoke test could not run\n"),
     ] {
-        let smoke = run(shell(&home, &script).env("DATABASE_URL", url).env("TIDB_TIMEOUT", "1"));
+        let smoke = run(shell(&home, script).env("DATABASE_URL", url).env("TIDB_TIMEOUT", "1"));
         assert_eq!((smoke.status, smoke.stdout.as_str()), (Some(status), words), "{smoke:#?}");
     }
 
