@@ -363,28 +363,9 @@ mod connection_string {
     /// Reads a URL; the error says what is wrong with it, and never shows the password.
     fn read_url(url: &str) -> Result<Opts, String> {
         let (base, parameters) = split(url)?;
-        let mut tls = Tls::Off;
-        let mut driver_parameters = BTreeMap::new();
-        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
-            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let name = plain(key);
-            if value.is_empty() {
-                return Err(format!("{key} has no value: write one, or leave it out"));
-            }
-            let demanded = tls_demand(&name, &plain(value))
-                .map_err(|values| format!("{key}={value} is not supported: write {values}"))?;
-            if let Some(demanded) = demanded {
-                tls = tls.max(demanded);
-                continue;
-            }
-            let name = driver_name(&name).ok_or_else(|| format!("{key} is not supported"))?;
-            if driver_parameters.insert(name.to_owned(), value).is_some() {
-                return Err(format!("{key} is given twice: write it once"));
-            }
-        }
-        let parameters = driver_parameters.iter().map(|(name, value)| format!("{name}={value}"));
-        let url = format!("mysql://{base}?{}", parameters.collect::<Vec<_>>().join("&"));
-        let opts = Opts::from_url(&url).map_err(|error| match error {
+        let (tls, parameters) = translate(parameters)?;
+        let opts = Opts::from_url(&format!("mysql://{base}?{parameters}"));
+        let opts = opts.map_err(|error| match error {
             UrlError::BadUrl => "it names no host".to_owned(),
             UrlError::ParseError(error) => error.to_string(),
             error => error.to_string(),
@@ -416,6 +397,32 @@ mod connection_string {
             return Err(format!("a / too many: {FORM}"));
         }
         Ok((base, parameters))
+    }
+
+    /// Reads the parameters; returns the most TLS that they demand, and the others under the names
+    /// that the driver knows.
+    fn translate(parameters: &str) -> Result<(Tls, String), String> {
+        let mut tls = Tls::Off;
+        let mut others = BTreeMap::new();
+        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let name = plain(key);
+            if value.is_empty() {
+                return Err(format!("{key} has no value: write one, or leave it out"));
+            }
+            let demanded = tls_demand(&name, &plain(value))
+                .map_err(|values| format!("{key}={value} is not supported: write {values}"))?;
+            if let Some(demanded) = demanded {
+                tls = tls.max(demanded);
+                continue;
+            }
+            let name = driver_name(&name).ok_or_else(|| format!("{key} is not supported"))?;
+            if others.insert(name.to_owned(), value).is_some() {
+                return Err(format!("{key} is given twice: write it once"));
+            }
+        }
+        let others: Vec<_> = others.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        Ok((tls, others.join("&")))
     }
 
     /// Clients write names and values with `-` or `_`, and in any letter case.
