@@ -36,15 +36,15 @@ struct User {
     gender: Gender,
 }
 
-/// A row of `orders` to insert. TiDB assigns the primary key, `oid`. The price is a FLOAT, as in the
-/// tutorial; for real money use DECIMAL.
+/// A row of `orders` to insert. TiDB assigns the primary key, `oid`. The price is a FLOAT, as in
+/// the tutorial; for real money use DECIMAL.
 struct Order {
     uid: i32,
     price: f32,
 }
 
-/// A row of the join. Both columns may be NULL, but the tutorial's are not: here a NULL is an error.
-/// Where NULL is a value like others, make the field an `Option`.
+/// A row of the join. Both columns may be NULL, but the tutorial's are not: here a NULL is an
+/// error. Where NULL is a value like others, make the field an `Option`.
 #[derive(Debug, PartialEq)]
 struct UserOrder {
     name: String,
@@ -157,10 +157,10 @@ fn insert_orders(conn: &mut impl Queryable, orders: &[Order]) -> mysql::Result<u
     insert_rows(conn, include_str!("../sql/2b_insert_orders.sql"), rows)
 }
 
-/// Inserts rows of `N` columns by one statement; returns how many. `one_row` is the statement for a
-/// single row and ends with `(?, ?)`, one `?` a column. A statement takes at most 65,535 parameters:
-/// insert more rows by several calls. `exec_batch` would send, and commit, each row on its own. Ids
-/// are told by the result of `exec_iter`, too: `last_insert_id()` is that of the first row.
+/// Inserts rows of `N` columns by one statement; returns how many. `one_row` is the statement for
+/// a single row and ends with `(?, ?)`, one `?` a column. A statement takes at most 65,535
+/// parameters: insert more rows by several calls. `exec_batch` would send, and commit, each row on
+/// its own. The result of `exec_iter` also has `last_insert_id()`: the id of the first row.
 fn insert_rows<const N: usize>(
     conn: &mut impl Queryable,
     one_row: &str,
@@ -430,8 +430,8 @@ mod connection_string {
         text.to_lowercase().replace('-', "_")
     }
 
-    /// What a parameter demands of TLS; none where it is for the driver. The error says which values
-    /// there are.
+    /// What a parameter demands of TLS; none where it is for the driver. The error says which
+    /// values there are.
     fn tls_demand(name: &str, value: &str) -> Result<Option<Tls>, &'static str> {
         let demand = match (name, value) {
             ("charset", "utf8" | "utf8mb4")
@@ -711,8 +711,9 @@ mod session {
         })
     }
 
-    /// Tries the addresses of the host, all within `TIDB_TIMEOUT`. Of a name's addresses the driver
-    /// tries only the first; bound to a family, it tries all of that, and TLS still checks the name.
+    /// Tries the addresses of the host, all within `TIDB_TIMEOUT`. Of several the driver tries only
+    /// the first. Bound to the unspecified address of a family, it tries all of that family, and
+    /// TLS still checks the name. If none can be connected to, the error is the first one's.
     fn connect_to_any(server: &Server, opts: &Opts) -> mysql::Result<PooledConn> {
         let addresses = u32::try_from(server.addresses().len()).unwrap_or(u32::MAX);
         let tries = if addresses > 1 { 1 + addresses } else { 1 };
@@ -915,8 +916,8 @@ mod failure {
         (what.to_owned(), advice)
     }
 
-    /// What another program answers. So does a TiDB that demands TLS, before the session stands: that
-    /// error has no SQL state, which the driver takes for malformed.
+    /// What another program answers. So does a TiDB that demands TLS, before the session stands:
+    /// that error has no SQL state, which the driver takes for malformed.
     const NOT_MYSQL: &str = "this is not MySQL's protocol";
     const IS_IT_TIDB: &str = "is it another program? does it demand TLS? try ssl-mode=REQUIRED";
 

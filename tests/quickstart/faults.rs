@@ -382,7 +382,7 @@ fn a_server_without_locks_and_one_under_contention() {
     let without = run(quickstart(&proxy.url("locks")).env("RUST_LOG", "debug"));
     assert!(without.assert_passed().stderr.contains("[DEBUG] going on without a lock"));
 
-    // Contention is told by the code, and for 1105 by its words. It is waited out, but not for ever.
+    // Contention is told by the code, and for 1105 by its words. It is waited out, not for ever.
     let busy: &[u8] = b"pessimistic lock retry limit reached";
     // Seen with 16 runs on a busy machine.
     let late: &[u8] = b"lock wait timeout";
