@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use mysql::prelude::Queryable;
 
-use crate::proxy::{Packet, Proxy, Verdict};
+use crate::proxy::{Packet, Proxy, Verdict, error_packet};
 use crate::support::{LINE, PATIENCE, Run, Server, free_port, quickstart, run};
 
 /// The steps, in their order, as the line of a failure names them.
@@ -359,16 +359,12 @@ fn a_run_that_waits_in_vain_changes_nothing() {
 }
 
 /// A proxy that answers the request for the lock by this error, as often as given.
-fn refusing_the_lock(server: &Server, code: u16, words: &'static [u8], times: usize) -> Proxy {
+fn refusing_the_lock(server: &Server, code: u16, words: &'static str, times: usize) -> Proxy {
     let mut refusals = 0;
     Proxy::start(server.port, move |packet| {
         if packet.server == 0 && find(&packet, b"GET_LOCK").is_some() && refusals < times {
             refusals += 1;
-            let mut answer = vec![0xff];
-            answer.extend(code.to_le_bytes());
-            answer.extend(b"#HY000");
-            answer.extend(words);
-            return Verdict::Answer(answer);
+            return Verdict::Answer(error_packet(code, words));
         }
         Verdict::Pass
     })
@@ -377,17 +373,17 @@ fn refusing_the_lock(server: &Server, code: u16, words: &'static [u8], times: us
 #[test]
 fn a_server_without_locks_and_one_under_contention() {
     let server = Server::shared();
-    let none: &[u8] = b"function GET_LOCK has only noop implementation: no user lock here";
+    let none = "function GET_LOCK has only noop implementation: no user lock here";
     let proxy = refusing_the_lock(server, 1235, none, usize::MAX);
     let without = run(quickstart(&proxy.url("locks")).env("RUST_LOG", "debug"));
     assert!(without.assert_passed().stderr.contains("[DEBUG] going on without a lock"));
 
     // Contention is told by the code, and for 1105 by its words. It is waited out, not for ever.
-    let busy: &[u8] = b"pessimistic lock retry limit reached";
+    let busy = "pessimistic lock retry limit reached";
     // Seen with 16 runs on a busy machine.
-    let late: &[u8] = b"lock wait timeout";
+    let late = "lock wait timeout";
     for (code, words) in
-        [(1105, busy), (1105, late), (1205, b"x"), (1213, b"x"), (3058, b"x"), (9007, b"x")]
+        [(1105, busy), (1105, late), (1205, "x"), (1213, "x"), (3058, "x"), (9007, "x")]
     {
         let proxy = refusing_the_lock(server, code, words, 1);
         run(&mut quickstart(&proxy.url("locks"))).assert_passed();
@@ -402,7 +398,7 @@ fn a_server_without_locks_and_one_under_contention() {
         (1105, "lock Lock"),
         (9005, "Region is unavailable"),
     ] {
-        let proxy = refusing_the_lock(server, code, words.as_bytes(), 1);
+        let proxy = refusing_the_lock(server, code, words, 1);
         let refused = run(&mut quickstart(&proxy.url("locks")));
         refused.assert_refused(1, &[&format!("get the lock: ERROR {code} (HY000): {words}")]);
         assert!(!refused.stderr.contains("waiting up to"), "{refused:#?}");
@@ -442,7 +438,7 @@ fn each_step_is_named_when_it_fails() {
     let mut named = BTreeMap::new();
     for client in 1..=crate::wire::PACKETS + 1 {
         let proxy = Proxy::start(server.port, move |packet| {
-            let answer = b"\xff\x50\x20#HY000Somebody pulled the plug".to_vec();
+            let answer = error_packet(8272, "Somebody pulled the plug");
             let here = packet.client == client && packet.server == 0;
             if here { Verdict::Answer(answer) } else { Verdict::Pass }
         });

@@ -158,6 +158,11 @@ impl State {
     }
 }
 
+/// What an error packet of a server carries.
+pub fn error_packet(code: u16, words: &str) -> Vec<u8> {
+    [&[0xff], &code.to_le_bytes()[..], b"#HY000", words.as_bytes()].concat()
+}
+
 /// Reads one packet: 3 bytes of length, 1 of sequence, the payload.
 fn read_packet(source: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut packet = vec![0; 4];

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::faults::in_threads;
-use crate::proxy::{Proxy, Verdict};
+use crate::proxy::{Proxy, Verdict, error_packet};
 use crate::support::{Run, Server, free_port, quickstart, run, temporary_folder, wait_until};
 use crate::urls::TlsServer;
 use crate::wire::PACKETS;
@@ -19,11 +19,6 @@ const LOGIN: usize = 1;
 const SESSION: usize = 2;
 const DDL: usize = 5;
 const INSERT: usize = 9;
-
-/// An error packet of a server.
-fn error_packet(code: u16, words: &str) -> Vec<u8> {
-    [&[0xff], &code.to_le_bytes()[..], b"#HY000", words.as_bytes()].concat()
-}
 
 /// A proxy that gives this answer to the client's packet of this number.
 fn answering(server: &Server, number: usize, answer: Vec<u8>) -> Proxy {
