@@ -61,7 +61,7 @@ fn bare_minimum(conn: &mut Conn) -> (Duration, Duration) {
     conn.exec_drop(orders, (1, 0.5, 2, 4.5, 2, 2123.87, 3, 212.5, 3, 8.5)).unwrap();
     conn.exec_drop(sql("3_delete_order.sql"), (4,)).unwrap();
     conn.exec_drop(sql("4_update_order.sql"), (3.5, 1)).unwrap();
-    let rows: Vec<(String, f32)> = conn.query(sql("5_join_users_orders.sql")).unwrap();
+    let rows: Vec<(String, f32)> = conn.exec(sql("5_join_users_orders.sql"), (3,)).unwrap();
     assert_eq!(rows, [("Ben".to_owned(), 212.5), ("Ben".to_owned(), 8.5)]);
     (start.elapsed(), ddl)
 }
