@@ -6,10 +6,11 @@
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
 
-# A first build of the program has the time while the TiDB is downloaded, built and started.
+# A first build of the program has the time while the TiDB is downloaded, built and started; `nice`,
+# because who builds both waits for the TiDB.
 run: ## run the quick start, on a TiDB that it starts if need be
 	@if [ -z "$${DATABASE_URL+set}" ]; then \
-		[ -e target/debug/tidb-rust-mysql-quickstart ] || cargo build --locked --quiet >/dev/null 2>&1 & \
+		[ -e target/debug/tidb-rust-mysql-quickstart ] || nice cargo build --locked --quiet >/dev/null 2>&1 & \
 		tidb/tidb.sh start || exit; \
 		if kill -0 $$! 2>/dev/null; then echo "Compiling the quick start." >&2; wait; fi; \
 		export DATABASE_URL="mysql://root@127.0.0.1:$${TIDB_PORT:-4000}/test_sqlalchemy"; \
