@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::support::{Run, Server, free_port, quickstart, root, run, temporary_folder, wait_until};
+use crate::support::{
+    ENVIRONMENT, Run, Server, free_port, quickstart, root, run, temporary_folder, wait_until,
+};
 
 /// What the Go of another system prints; it is too old to download a newer one.
 const OLD_GO: &str = "#!/bin/sh\necho go version go1.20.14 linux/amd64";
@@ -55,6 +57,7 @@ impl Copy {
         let path = format!("{}:{}", self.folder.join("bin").display(), env!("PATH"));
         command.current_dir(&self.folder).env("PATH", path).env("TIDB_PORT", self.port.to_string());
         command.env_remove("TIDB_TIMEOUT").env_remove("DATABASE_URL").env_remove("MAKEFLAGS");
+        command.envs(ENVIRONMENT);
         command
     }
 
@@ -195,6 +198,7 @@ fn starts_the_pinned_server_and_stops_it() {
 
 #[test]
 fn two_starts_at_once_end_in_one_server() {
+    // Docker comes first where there is one.
     for docker in [false, true] {
         let copy = Copy::new();
         if docker {
@@ -210,6 +214,14 @@ fn two_starts_at_once_end_in_one_server() {
             assert!(!start.stderr.contains("did not start"), "{start:#?}");
         }
         run(&mut quickstart(&copy.url())).assert_passed();
+        if docker {
+            let command = format!(
+                "run --rm --name tidb-quickstart-{0} --publish 127.0.0.1:{0}:4000 docker.io/pingcap/tidb:v8.5.6",
+                copy.port
+            );
+            let log = copy.read("docker.log");
+            assert!(log.lines().any(|line| line == command), "no {command} in {log}");
+        }
         copy.assert_stops();
     }
 }
@@ -271,22 +283,6 @@ fn a_server_that_does_not_start_shows_its_log() {
     assert!(failed.stderr.contains("address already in use"), "{failed:#?}");
     assert!(failed.stderr.contains("TiDB did not start"), "{failed:#?}");
     assert!(copy.folders().is_empty(), "{:?}", copy.folders());
-}
-
-#[test]
-fn docker_comes_first() {
-    let copy = Copy::new();
-    copy.docker(&server_command(copy.port));
-    let started = copy.run("start");
-    assert_eq!(started.status, Some(0), "{started:#?}");
-    assert!(started.stderr.contains("docker.io/pingcap/tidb:v8.5.6"), "{started:#?}");
-    run(&mut quickstart(&copy.url())).assert_passed();
-    let expected = format!(
-        "run --rm --name tidb-quickstart-{0} --publish 127.0.0.1:{0}:4000 docker.io/pingcap/tidb:v8.5.6",
-        copy.port
-    );
-    assert!(copy.read("docker.log").lines().any(|line| line == expected), "{started:#?}");
-    copy.assert_stops();
 }
 
 /// Starts a TiDB where Docker fails, and checks that it says so with these words, and goes on.

@@ -5,7 +5,6 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder, PoolConstraints};
@@ -92,12 +91,6 @@ fn put_program(folder: &Path, name: &str, text: &str) {
     let path = folder.join("bin").join(name);
     fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// A TiDB with TLS and accounts of each kind, for the tests of this file.
-fn tls_server() -> &'static TlsServer {
-    static SHARED: OnceLock<TlsServer> = OnceLock::new();
-    SHARED.get_or_init(TlsServer::start)
 }
 
 #[test]
@@ -243,7 +236,7 @@ fn a_project_of_ones_own_runs_the_copy_and_the_program_of_the_readme() {
 
     // With TLS, for an account that is let in no other way. The certificate is for another name
     // than this address, which does not depend on how `localhost` resolves.
-    let tls = tls_server();
+    let tls = TlsServer::shared();
     let own = span("?root_cert_path=").replace("/path/to/ca.pem", "{CA}");
     let without_name = format!("{own}&danger_skip_domain_validation=true");
     let own_program = |parameters: &str| {
@@ -328,7 +321,7 @@ fn smoke_tests_by_script_cron_and_workflow_report_what_they_must() {
 
 #[test]
 fn each_parameter_does_what_its_row_says() {
-    let tls = tls_server();
+    let tls = TlsServer::shared();
     let localhost =
         |parameters: &str| run(&mut quickstart(&tls.url("mysql", "secure", parameters)));
     // Whether it passes without our CA, with it under another name, and with it under the right one.
@@ -366,7 +359,7 @@ fn each_parameter_does_what_its_row_says() {
 
 #[test]
 fn each_url_scheme_and_character_is_taken() {
-    let tls = tls_server();
+    let tls = TlsServer::shared();
     // No resolver can be asked for a name with a label of 64 letters.
     let urls = block("text", "PREFIX");
     let (cloud, own) = urls.trim_end().split_once('\n').unwrap();

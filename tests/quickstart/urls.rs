@@ -1,6 +1,7 @@
 //! Connection strings of every kind, TLS, and what is said when it fails.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -58,7 +59,13 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    pub fn start() -> Self {
+    /// The one for all tests that leave its certificate as it is.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<TlsServer> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    fn start() -> Self {
         let folder = temporary_folder();
         let ca = Ca::new(&folder, "ca.pem");
         ca.issue("localhost", 2100, &folder.join("cert.pem"), &folder.join("key.pem"));

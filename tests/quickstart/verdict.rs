@@ -346,7 +346,7 @@ fn with_hosts(hosts: &Path, command: &Command) -> Option<Run> {
 #[test]
 fn each_address_of_a_name_is_tried() {
     // It listens on 127.0.0.1 alone.
-    let tls = TlsServer::start();
+    let tls = TlsServer::shared();
     let hosts = temporary_folder().join("hosts");
     for text in
         ["::1 localhost\n127.0.0.1 localhost\n", "127.0.0.9 localhost\n127.0.0.1 localhost\n"]
