@@ -65,9 +65,9 @@ build() {
     # A name of its own, for two may build at once.
     new=target/tidb-server.$$
     trap 'rm -f "$new"' EXIT
-    if [ "$(uname)" = Linux ] && have_image && say "Taking the TiDB server out of $image." &&
+    if ! { [ "$(uname)" = Linux ] && have_image && say "Taking the TiDB server out of $image." &&
         docker run --rm --entrypoint cat "$image" /tidb-server >"$new" && chmod +x "$new" &&
-        is_server "$new"; then :; else build_by_go; fi
+        is_server "$new"; }; then build_by_go; fi
     mv "$new" target/tidb-server
     say "target/tidb-server is there, after $SECONDS s."
 }
@@ -119,19 +119,7 @@ serve() {
     mkfifo "$folder/stop"
     # A process group of its own, so that Ctrl-C in this terminal does not reach it.
     set -m
-    # A shell stays with the server until `stop` writes into the pipe or the server, which holds the
-    # pipe open, ends: only the parent of a process knows that a number is still that process.
-    {
-        trap '' HUP
-        cd "$folder"
-        TMPDIR=$folder "$@" 3>stop &
-        echo $! >pid
-        read -r _ <stop || true
-        # There is no data to save.
-        kill -9 $! 2>/dev/null || true
-        wait
-        rm stop
-    } </dev/null >"$folder/log" 2>&1 &
+    keep "$folder" "$@" </dev/null >"$folder/log" 2>&1 &
     set +m
     until
         # Asked first: a server that ends because the other has the port, ends after that one listens.
@@ -140,7 +128,7 @@ serve() {
         [[ $found == *TiDB* ]]
     do
         if [ -n "$ended" ] || [ "$SECONDS" -ge "$deadline" ]; then
-            tail -n 20 "$folder/log" >&2 || true
+            tail -n 20 "$folder/log" >&2
             say "TiDB did not start: above is the end of its log."
             end "$folder"
             return 1
@@ -151,21 +139,49 @@ serve() {
         "memory, until \`${TIDB_PORT:+TIDB_PORT=$port }make stop\`. Its log: $folders.*/log"
 }
 
+# Stays with a server until `end` writes into the pipe, or until the server ends, which holds the
+# pipe open: only the parent of a process knows that a number is still that process.
+keep() {
+    trap '' HUP
+    cd "$1"
+    TMPDIR=$1 "${@:2}" 3>stop &
+    echo $! >pid
+    read -r _ <stop || true
+    # There is no data to save.
+    kill -9 $! || true
+    wait || true
+    rm stop
+}
+
+# Ends the server of a folder, and removes that.
+end() {
+    local deadline=$((SECONDS + 5))
+    # A container does not end with its client.
+    docker rm --force "$container" >/dev/null 2>&1 || true
+    while [ -p "$1/stop" ] && [ "$SECONDS" -lt "$deadline" ]; do
+        # Opened both ways, it does not wait for a reader that may be gone.
+        echo 1<>"$1/stop"
+        sleep 0.1
+    done
+    if docker inspect "$container" >/dev/null 2>&1 || { [ -p "$1/stop" ] &&
+        kill -0 "$(cat "$1/pid")" 2>/dev/null && [ -n "$(greeting)" ]; }; then
+        die "The server on 127.0.0.1:$port does not end. If it is container $container or process" \
+            "$(cat "$1/pid"), end that, then \`make stop\` again."
+    fi
+    rm -rf "$1"
+}
+
 start() {
     local found
     found=$(greeting)
     case $found in
-        '') ;;
         *TiDB*) say "TiDB $found answers on 127.0.0.1:$port already."; return ;;
-        *) die "Not a TiDB answers on 127.0.0.1:$port: \"$found\". Choose another port, as in" \
+        ?*) die "Not a TiDB answers on 127.0.0.1:$port: \"$found\". Choose another port, as in" \
             "\`TIDB_PORT=4001 make run\`." ;;
     esac
     if have_image; then
         say "Starting $image with Docker on 127.0.0.1:$port."
-        if serve docker run --rm --name "$container" --publish "127.0.0.1:$port:4000" "$image"; then
-            return
-        fi
-        docker rm --force "$container" >/dev/null 2>&1 || true
+        serve docker run --rm --name "$container" --publish "127.0.0.1:$port:4000" "$image" && return
         say "Going on without Docker. Is its engine on this machine?"
     fi
     build
@@ -174,39 +190,15 @@ start() {
         -report-status=false -socket '' -L error
 }
 
-# Ends the server of a folder, and removes that.
-end() {
-    local deadline=$((SECONDS + 5))
-    while [ -p "$1/stop" ] && [ "$SECONDS" -lt "$deadline" ]; do
-        # Opened both ways, it does not wait for a reader that may be gone.
-        echo 1<>"$1/stop"
-        sleep 0.1
-    done
-    if [ -p "$1/stop" ] && kill -0 "$(cat "$1/pid")" 2>/dev/null && [ -n "$(greeting)" ]; then
-        say "The server on 127.0.0.1:$port is kept by nothing any more. If it is process" \
-            "$(cat "$1/pid"), kill that, then \`make stop\` again."
-        return 1
-    fi
-    rm -rf "$1"
-}
-
 stop() {
-    local folder found=no status=0
-    if docker inspect "$container" >/dev/null 2>&1; then
-        found=yes
-        docker rm --force "$container" >/dev/null || status=1
-    fi
+    local folder message="\`make tidb\` has started nothing on port $port: there is nothing to stop."
     for folder in "$folders".*; do
         if [ -O "$folder" ]; then
-            found=yes
-            end "$folder" || status=1
+            end "$folder"
+            message="Stopped what \`make tidb\` started on port $port."
         fi
     done
-    case $found$status in
-        no*) say "\`make tidb\` has started nothing on port $port: there is nothing to stop." ;;
-        yes0) say "Stopped what \`make tidb\` started on port $port." ;;
-    esac
-    return $status
+    say "$message"
 }
 
 case ${1-} in
