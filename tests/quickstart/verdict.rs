@@ -356,7 +356,8 @@ fn each_address_of_a_name_is_tried() {
             let start = Instant::now();
             let command = quickstart(&tls.url("mysql", "native", parameters));
             let Some(passed) = with_hosts(&hosts, &command) else { return };
-            let waits = passed.assert_passed().stderr.contains("waiting up to");
+            // Another test may use the database at the same time, but none keeps it from connecting.
+            let waits = passed.assert_passed().stderr.contains("connect:");
             assert!(!waits && start.elapsed() < Duration::from_secs(10), "{passed:#?}");
         }
     }
