@@ -140,8 +140,9 @@ serve() {
         "memory, until \`${TIDB_PORT:+TIDB_PORT=$port }make stop\`. Its log: $folders.*/log"
 }
 
-# Stays with a server until `end` writes into the pipe, or until the server ends, which holds the
-# pipe open: only the parent of a process knows that a number is still that process.
+# Runs a server in its folder, for all that it writes, and stays with it until `end` writes into the
+# pipe, or until the server ends, which holds the pipe open: only the parent of a process knows that
+# a number is still that process.
 keep() {
     trap '' HUP
     cd "$1"
@@ -188,7 +189,7 @@ start() {
     build
     say "Starting target/tidb-server on 127.0.0.1:$port."
     serve "$PWD/target/tidb-server" -store unistore -path '' -host 127.0.0.1 -P "$port" \
-        -report-status=false -socket '' -L error
+        -report-status=false -socket '' -temp-dir . -L error
 }
 
 stop() {

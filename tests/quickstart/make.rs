@@ -146,7 +146,7 @@ impl Drop for Copy {
 /// The command by which the stand-in of a container starts the pinned server.
 fn server_command(port: u16) -> String {
     format!(
-        "exec target/tidb-server -store unistore -path '' -host 127.0.0.1 -P {port} -report-status=false -socket ''"
+        "exec target/tidb-server -store unistore -path '' -host 127.0.0.1 -P {port} -report-status=false -socket '' -temp-dir container"
     )
 }
 
@@ -189,6 +189,8 @@ fn starts_the_pinned_server_and_stops_it() {
 
     let files = fs::read_dir(&copy.folder).unwrap().count();
     assert_eq!(files, 3, "it writes where it should not");
+    // Where a TiDB that is told nothing keeps what it writes, and leaves it.
+    assert!(!fs::exists(format!("/tmp/tidb/tmp_ddl-{}", copy.port)).unwrap());
     let again = copy.run("start");
     assert!(again.status == Some(0) && again.stderr.contains("already"), "{again:#?}");
     // What `cargo clean` does.

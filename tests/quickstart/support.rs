@@ -57,9 +57,10 @@ impl Server {
             .args(["-store", "unistore", "-path", "", "-host", "127.0.0.1", "-P"])
             .arg(port.to_string())
             .args(["-L", "error", "-report-status=false", "-socket", "", "-log-file", "log"])
+            .args(["-temp-dir", "."])
             .args(["-config", "config.toml"])
             .envs(ENVIRONMENT)
-            // TiDB writes its slow log where it stands, and 17 MB that it does not take away.
+            // TiDB writes its slow log where it stands, and leaves 17 MB and more under TMPDIR.
             .current_dir(&folder)
             .env("TMPDIR", &folder)
             .stdin(Stdio::piped())
