@@ -10,7 +10,7 @@ set -euo pipefail
 unset CDPATH
 cd "$(dirname "$0")/.."
 
-# The release; go.mod pins the same, and the Go that TiDB refuses to start without.
+# The release; go.mod pins the same, and the one Go by which it must be built.
 version=v8.5.6
 go_release=go$(sed -n 's/^go //p' tidb/go.mod)
 package=github.com/pingcap/tidb/cmd/tidb-server
@@ -21,6 +21,7 @@ container=tidb-quickstart-$port
 # What is kept of a server lies in a folder of this name and some letters. `cargo clean` leaves it,
 # and it is not under $TMPDIR, which may be another one when `stop` looks.
 folders=/tmp/tidb-quickstart-$port
+make_stop="${TIDB_PORT:+TIDB_PORT=$port }make stop"
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -30,9 +31,9 @@ die() { say "$@"; exit 1; }
 greeting() {
     local text=
     for _ in length length sequence version; do
-        IFS= read -r -d '' -t 2 text <&3 || break
-    done 2>/dev/null 3<>"/dev/tcp/127.0.0.1/$port" || true
-    printf %s "$text" | tr -cd '[:print:]'
+        IFS= read -r -d '' -t 2 text || break
+    done 2>/dev/null <"/dev/tcp/127.0.0.1/$port" || true
+    printf %s "$text" | LC_ALL=C tr -cd '[:print:]'
 }
 
 # Whether this file is the server of the release, and runs here.
@@ -68,13 +69,15 @@ build() {
     if ! { [ "$(uname)" = Linux ] && have_image && say "Taking the TiDB server out of $image." &&
         docker run --rm --entrypoint cat "$image" /tidb-server >"$new" && chmod +x "$new" &&
         is_server "$new"; }; then build_by_go; fi
+    is_server "$new" || die "What Go built does not run here: see \`go env GOOS GOARCH GOAMD64\`."
     mv "$new" target/tidb-server
     say "target/tidb-server is there, after $SECONDS s."
 }
 
 build_by_go() {
     # Settings for other work must not change what is built, nor leave it unchecked. Where modules
-    # come from is for the user to say: a company's proxy may be the only way to them.
+    # come from is for the user to say: a company's proxy may be the only way to them. But `off` and
+    # `direct` are what some distributions set, and with them Go cannot get the Go that it needs.
     unset GOOS GOARCH GOEXPERIMENT
     if [ "${GOSUMDB-}" = off ]; then unset GOSUMDB; fi
     if [ "${GOPROXY-}" = direct ]; then unset GOPROXY; fi
@@ -122,12 +125,13 @@ serve() {
     set -m
     keep "$folder" "$@" </dev/null >"$folder/log" 2>&1 &
     set +m
-    until
+    while
         # Asked first: a server that ends because the other has the port, ends after that one listens.
         ended=$([ -p "$folder/stop" ] || docker inspect "$container" >/dev/null 2>&1 || echo yes)
         found=$(greeting)
-        [[ $found == *TiDB* ]]
+        [[ $found != *TiDB* ]]
     do
+        [ -d "$folder" ] || die "It was stopped before it answered."
         if [ -n "$ended" ] || [ "$SECONDS" -ge "$deadline" ]; then
             tail -n 20 "$folder/log" | cut -c 1-300 >&2
             say "TiDB did not start: above is the end of its log."
@@ -137,54 +141,55 @@ serve() {
         sleep 0.2
     done
     say "TiDB $found answers on 127.0.0.1:$port, user root, no password. It keeps its data in" \
-        "memory, until \`${TIDB_PORT:+TIDB_PORT=$port }make stop\`. Its log: $folders.*/log"
+        "memory, until \`$make_stop\`. Its log: $folders.*/log"
 }
 
 # Runs a server in its folder, for all that it writes, and stays with it until `end` writes into the
-# pipe, or until the server ends, which holds the pipe open: only the parent of a process knows that
-# a number is still that process.
+# pipe, or until the server ends, for it holds the pipe open. Only a parent can be sure that a process
+# number is still its child's.
 keep() {
-    trap '' HUP
     cd "$1"
     TMPDIR=$1 "${@:2}" 3>stop &
     echo $! >pid
     read -r _ <stop || true
     # There is no data to save.
     kill -9 $! 2>/dev/null || true
-    wait || true
+    wait
     rm stop
 }
 
 # Ends the server of a folder, and removes that.
 end() {
-    local deadline=$((SECONDS + 5))
-    # A container does not end with its client.
-    docker rm --force "$container" >/dev/null 2>&1 || true
+    local deadline=$((SECONDS + 5)) pid
     while [ -p "$1/stop" ] && [ "$SECONDS" -lt "$deadline" ]; do
         # Opened both ways, it does not wait for a reader that may be gone.
         echo 1<>"$1/stop"
         sleep 0.1
     done
-    if docker inspect "$container" >/dev/null 2>&1 || { [ -p "$1/stop" ] &&
-        kill -0 "$(cat "$1/pid")" 2>/dev/null && [ -n "$(greeting)" ]; }; then
-        die "The server on 127.0.0.1:$port does not end. If it is container $container or process" \
-            "$(cat "$1/pid"), end that, then \`make stop\` again."
+    pid=$(cat "$1/pid" 2>/dev/null) || true
+    if [ -p "$1/stop" ] && kill -0 "$pid" 2>/dev/null && [ -n "$(greeting)" ]; then
+        die "The server on 127.0.0.1:$port is kept by nothing any more. If it is process $pid, end" \
+            "that, then \`$make_stop\` again."
     fi
     rm -rf "$1"
 }
 
 start() {
-    local found
+    local found other_port="Choose another port, as in \`TIDB_PORT=4001 make run\`."
     found=$(greeting)
     case $found in
         *TiDB*) say "TiDB $found answers on 127.0.0.1:$port already."; return ;;
-        ?*) die "Not a TiDB answers on 127.0.0.1:$port: \"$found\". Choose another port, as in" \
-            "\`TIDB_PORT=4001 make run\`." ;;
+        ?*) die "What answers on 127.0.0.1:$port is no TiDB: \"$found\". $other_port" ;;
     esac
     if have_image; then
         say "Starting $image with Docker on 127.0.0.1:$port."
         serve docker run --rm --name "$container" --publish "127.0.0.1:$port:4000" "$image" && return
-        say "Going on without Docker. Is its engine on this machine?"
+        docker rm --force "$container" >/dev/null 2>&1 || true
+        say "Going on without Docker, whose containers do not help where they are on another machine."
+    fi
+    # Better now than after minutes of building.
+    if ! is_server target/tidb-server && (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        die "Something that is silent has port $port. $other_port"
     fi
     build
     say "Starting target/tidb-server on 127.0.0.1:$port."
@@ -193,17 +198,25 @@ start() {
 }
 
 stop() {
-    local folder message="\`make tidb\` has started nothing on port $port: there is nothing to stop."
-    for folder in "$folders".*; do
-        if [ -O "$folder" ]; then
-            end "$folder"
-            message="Stopped what \`make tidb\` started on port $port."
-        fi
+    local folder stopped="Stopped what \`make tidb\` started on port $port."
+    local message="\`make tidb\` has started nothing on port $port: there is nothing to stop."
+    # The newest first: while its server answers, one whose folder a crash left would seem to answer.
+    # shellcheck disable=SC2045 # No blank is in their names.
+    for folder in $(ls -td "$folders".* 2>/dev/null); do
+        [ -O "$folder" ] || continue
+        end "$folder"
+        message=$stopped
     done
+    # A container does not end with its client. Last, so that a `start` that waits for it finds its
+    # folder gone, and does not go on without Docker.
+    if docker inspect "$container" >/dev/null 2>&1; then
+        docker rm --force "$container" >/dev/null
+        message=$stopped
+    fi
     say "$message"
 }
 
 case ${1-} in
     build | start | stop) "$1" ;;
-    *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,/^set/s/^# \{0,1\}//p' tidb/tidb.sh >&2; exit 2 ;;
 esac

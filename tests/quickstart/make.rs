@@ -237,7 +237,10 @@ fn stop_leaves_what_it_did_not_start() {
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("pid"), other.id().to_string()).unwrap();
     run(Command::new("mkfifo").arg(folder.join("stop")));
-    assert_eq!(copy.run("stop").status, Some(0));
+    // A server that was started since does not make it look like one that does not end.
+    assert_eq!(copy.run("start").status, Some(0));
+    let stopped = copy.run("stop");
+    assert!(stopped.status == Some(0) && !copy.listens(), "{stopped:#?}");
     assert!(!folder.exists() && other.try_wait().unwrap().is_none(), "it was killed");
     other.kill().unwrap();
     other.wait().unwrap();
@@ -285,6 +288,34 @@ fn a_server_that_does_not_start_shows_its_log() {
     assert!(failed.stderr.contains("address already in use"), "{failed:#?}");
     assert!(failed.stderr.contains("TiDB did not start"), "{failed:#?}");
     assert!(copy.folders().is_empty(), "{:?}", copy.folders());
+}
+
+#[test]
+fn nothing_is_built_for_a_port_that_is_taken() {
+    let copy = Copy::without_server();
+    copy.go(&server_of("v8.5.6"));
+    let _taken = TcpListener::bind(("127.0.0.1", copy.port)).unwrap();
+    let refused = copy.run("start");
+    assert_eq!(refused.status, Some(1), "{refused:#?}");
+    assert!(refused.stderr.contains("silent") && refused.stderr.contains("TIDB_PORT="));
+    assert!(!copy.folder.join("go.env").exists(), "{refused:#?}");
+}
+
+#[test]
+fn a_start_that_is_stopped_ends() {
+    let copy = Copy::without_server();
+    copy.go(&server_of("v8.5.6"));
+    // It runs, and never answers.
+    copy.docker("exec sleep 600");
+    let mut start = copy.command("tidb/tidb.sh");
+    start.arg("start").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let start = start.spawn().unwrap();
+    wait_until("the container runs", || copy.folder.join("container/pid").exists());
+    let stopped = copy.run("stop");
+    assert!(stopped.status == Some(0) && stopped.stderr.contains("Stopped"), "{stopped:#?}");
+    let start = Run::of(start.wait_with_output().unwrap());
+    assert!(start.status == Some(1) && start.stderr.contains("was stopped"), "{start:#?}");
+    assert!(!copy.folder.join("go.env").exists() && copy.folders().is_empty(), "{start:#?}");
 }
 
 /// Starts a TiDB where Docker fails, and checks that it says so with these words, and goes on.
