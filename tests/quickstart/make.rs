@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
 use crate::support::{
     ENVIRONMENT, Run, Server, free_port, quickstart, root, run, temporary_folder, wait_until,
+    write_program,
 };
 
 /// What the Go of another system prints; it is too old to download a newer one.
@@ -30,7 +31,7 @@ impl Copy {
             fs::create_dir(copy.folder.join(name)).unwrap();
         }
         for name in ["tidb/tidb.sh", "tidb/go.mod"] {
-            fs::copy(root().join(name), copy.folder.join(name)).unwrap();
+            symlink(root().join(name), copy.folder.join(name)).unwrap();
         }
         symlink(root().join("target/tidb-server"), copy.folder.join("target/tidb-server")).unwrap();
         copy.program("docker", "#!/bin/sh\nexit 1");
@@ -46,9 +47,7 @@ impl Copy {
 
     /// Puts a program into `bin/`.
     fn program(&self, name: &str, text: &str) {
-        let path = self.folder.join("bin").join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&self.folder.join("bin").join(name), text);
     }
 
     /// A command in this copy, with its port and its programs.

@@ -10,7 +10,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder, PoolConstraints};
 
 use crate::support::{
-    LINE, Run, Server, binary, free_port, quickstart, root, run, temporary_folder,
+    LINE, Run, Server, binary, free_port, quickstart, root, run, temporary_folder, write_program,
 };
 use crate::urls::TlsServer;
 use crate::wire::PACKETS;
@@ -88,9 +88,7 @@ fn shell(folder: &Path, script: &str) -> Command {
 /// Puts a program into the `bin/` of a folder.
 fn put_program(folder: &Path, name: &str, text: &str) {
     fs::create_dir_all(folder.join("bin")).unwrap();
-    let path = folder.join("bin").join(name);
-    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&folder.join("bin").join(name), &format!("#!/bin/sh\n{text}\n"));
 }
 
 #[test]

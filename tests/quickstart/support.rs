@@ -1,6 +1,6 @@
 //! What the tests share: TiDB servers, and runs of the binary.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -169,6 +169,17 @@ pub fn temporary_folder() -> PathBuf {
     let folder = Path::new(all).join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
     std::fs::create_dir(&folder).unwrap();
     folder
+}
+
+/// Writes a program, by a process that has ended when it can be run. If this one wrote it, a process
+/// that another test starts could still hold it open, and the system does not run what is open for
+/// writing ("Text file busy").
+pub fn write_program(path: &Path, text: &str) {
+    let mut install = Command::new("install");
+    install.args(["-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped());
+    let mut install = install.spawn().unwrap();
+    install.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(install.wait().unwrap().success());
 }
 
 /// Waits until this is so, and fails if it takes too long.
