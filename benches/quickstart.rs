@@ -76,7 +76,7 @@ fn percentiles(mut times: Vec<Duration>) -> (f64, f64) {
 fn main() {
     let server = Server::start("");
     println!("{RUNS} runs each, in milliseconds; the peak of memory over all runs.");
-    println!("Where Go built target/tidb-server, it is not optimised: this is not TiDB's speed.");
+    println!("Where Go built target/tidb-server, it is not built for speed: this is not TiDB's.");
     println!(
         "| round trip | run, median | 95 % | CPU | packets | bare minimum, median | DDL of it | run / bare |"
     );

@@ -209,12 +209,15 @@ fn two_starts_at_once_end_in_one_server() {
             let mut start = copy.command("tidb/tidb.sh");
             start.arg("start").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         });
+        let mut with_docker = false;
         for start in starts {
             let start = Run::of(start.wait_with_output().unwrap());
+            with_docker |= start.stderr.contains("docker.io/pingcap/tidb:v8.5.6");
             assert!(start.status == Some(0) && start.stderr.contains("answers on"), "{start:#?}");
             assert!(!start.stderr.contains("did not start"), "{start:#?}");
         }
         run(&mut quickstart(&copy.url())).assert_passed();
+        assert_eq!(with_docker, docker, "none said so, or one was wrong");
         if docker {
             let command = format!(
                 "run --rm --name tidb-quickstart-{0} --publish 127.0.0.1:{0}:4000 docker.io/pingcap/tidb:v8.5.6",

@@ -18,9 +18,9 @@ pub const LINE: &str = "[('Ben', 212.5), ('Ben', 8.5)]\n";
 /// How long a test waits for what must come, before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a TiDB of the tests is told, to leave time to the others. Memory is cheaper here than the time
-/// of its garbage collector; and on few cores it needs a quarter less of theirs where it may use more
-/// threads, for what waits for another part of it asks again and again.
+/// What a TiDB of the tests is told, to leave time to the others. Memory is cheaper here than the
+/// time of its garbage collector; and on few cores it needs a quarter less of theirs where it may
+/// use more threads, for what waits for another part of it asks again and again.
 pub const ENVIRONMENT: [(&str, &str); 2] = [("GOGC", "800"), ("GOMAXPROCS", "8")];
 
 /// A TiDB of the tests, stopped when it is dropped, and at the latest when the tests end.
