@@ -25,7 +25,7 @@ stop: ## stop the TiDB that `make tidb` or `make run` started
 # The tests wait more than they compute, so there are more of them at once than cores.
 test: lint target/tidb-server ## check the format, the lints, and the tests against a real TiDB
 	@cores=$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); \
-		RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * cores))} cargo test --locked
+		RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((4 * cores))} cargo test --locked
 
 # A newer clippy may warn of more. Where the toolchain is fixed, CLIPPY='-D warnings' makes it fail.
 lint: ## check the format and the lints
