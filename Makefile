@@ -16,7 +16,7 @@ run: ## run the quick start, on a TiDB that it starts if need be
 		export DATABASE_URL="mysql://root@127.0.0.1:$${TIDB_PORT:-4000}/test_sqlalchemy"; \
 	fi; cargo run --locked
 
-tidb: ## start a TiDB on 127.0.0.1, by Docker or else by target/tidb-server
+tidb: ## start a TiDB on 127.0.0.1, out of its Docker image or built by Go
 	@tidb/tidb.sh start
 
 stop: ## stop the TiDB that `make tidb` or `make run` started
