@@ -351,7 +351,7 @@ fn a_run_that_waits_in_vain_changes_nothing() {
     assert_eq!(refused.stderr.matches("; waiting up to ").count(), 1, "{refused:#?}");
     assert_eq!(server.rows::<(u64, String)>("SELECT uid, name FROM turns.users"), before);
     // Another database has another lock.
-    let other = run(quickstart(&server.url("turns_2")).env("TIDB_TIMEOUT", "1"));
+    let other = run(&mut quickstart(&server.url("turns_2")));
     assert!(!other.assert_passed().stderr.contains("waiting up to"), "{other:#?}");
     holder.kill().unwrap();
     holder.wait().unwrap();

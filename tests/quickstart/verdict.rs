@@ -270,19 +270,19 @@ fn what_listens_there_is_told_apart() {
 fn what_stops_to_answer_is_told_apart() {
     let server = Server::shared();
     let silences = [
-        (LOGIN, "connect: no answer in 3 s; is a firewall or an IP access list in the way?"),
+        (LOGIN, "connect: no answer in 5 s; is a firewall or an IP access list in the way?"),
         (
             SESSION,
-            "check the session: no answer in 3 s; does TiDB reach PD and TiKV? are they overloaded?",
+            "check the session: no answer in 5 s; does TiDB reach PD and TiKV? are they overloaded?",
         ),
         (
             DDL,
-            "1. drop and create users and orders: no answer in 3 s; has another TiDB server died? \
+            "1. drop and create users and orders: no answer in 5 s; has another TiDB server died? \
              see ADMIN SHOW DDL JOBS",
         ),
         (
             INSERT,
-            "2. insert three users: no answer in 3 s; does TiDB reach PD and TiKV? are they \
+            "2. insert three users: no answer in 5 s; does TiDB reach PD and TiKV? are they \
              overloaded?",
         ),
     ];
@@ -292,7 +292,7 @@ fn what_stops_to_answer_is_told_apart() {
         let proxy = Proxy::start(server.port, move |packet| {
             if packet.client == number { Verdict::Silence } else { Verdict::Pass }
         });
-        let failed = run(quickstart(&proxy.url(&database)).env("TIDB_TIMEOUT", "3"));
+        let failed = run(quickstart(&proxy.url(&database)).env("TIDB_TIMEOUT", "5"));
         let words = " (Resource temporarily unavailable (os error 11))";
         assert_eq!(error_line(&failed, proxy.port).replace(words, ""), line);
     });
