@@ -7,7 +7,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
 
 # A first build of the program has the time while the TiDB is downloaded, built and started; `nice`,
-# because who builds both waits for the TiDB.
+# because who builds both waits for the TiDB. Where none starts, it ends by itself.
 run: ## run the quick start, on a TiDB that it starts if need be
 	@if [ -z "$${DATABASE_URL+set}" ]; then \
 		[ -e target/debug/tidb-rust-mysql-quickstart ] || nice cargo build --locked --quiet >/dev/null 2>&1 & \
@@ -24,8 +24,7 @@ stop: ## stop the TiDB that `make tidb` or `make run` started
 
 # The tests wait more than they compute, so there are more of them at once than cores.
 test: lint target/tidb-server ## check the format, the lints, and the tests against a real TiDB
-	@cores=$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); \
-		RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((4 * cores))} cargo test --locked
+	@RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((4 * $$(nproc)))} cargo test --locked
 
 # A newer clippy may warn of more. Where the toolchain is fixed, CLIPPY='-D warnings' makes it fail.
 lint: ## check the format and the lints

@@ -35,8 +35,8 @@ build() {
 
 build_by_go() {
     # Settings for other work must not change what is built, nor leave it unchecked. Where modules
-    # come from is for the user to say, but with what some distributions set (`direct`, `off`) Go
-    # cannot get the Go that it needs.
+    # come from is for the user to say; but with GOPROXY=direct or GOSUMDB=off, which some
+    # distributions set, Go cannot get the Go that it needs.
     unset GOOS GOARCH GOEXPERIMENT
     if [ "${GOPROXY-}" = direct ]; then unset GOPROXY; fi
     if [ "$(go env GOSUMDB 2>/dev/null)" = off ]; then export GOSUMDB=sum.golang.org; fi
@@ -72,18 +72,20 @@ More ways: https://go.dev/doc/install. Or set DATABASE_URL to a TiDB that you ha
 # seconds.
 run_go() {
     local log=target/tidb-build.log line count=0 shown=0
-    go "${@:4}" 2>&1 | tee $log | while read -r line; do
-        [[ $line == *"$3"* ]] || continue
-        count=$((count + 1))
-        if [ -t 2 ]; then
-            printf '\r\033[K%s %s %s, %s s' "$1" "$count" "$2" "$SECONDS" >&2
-        elif [ "$SECONDS" -ge $((shown + 20)) ]; then
-            shown=$SECONDS
-            say "$1 $count $2, $SECONDS s"
-        fi
-    done || {
+    go "${@:4}" 2>&1 | tee $log | {
+        while read -r line; do
+            [[ $line == *"$3"* ]] || continue
+            count=$((count + 1))
+            if [ -t 2 ]; then
+                printf '\r\033[K%s %s %s, %s s' "$1" "$count" "$2" "$SECONDS" >&2
+            elif [ "$SECONDS" -ge $((shown + 20)) ]; then
+                shown=$SECONDS
+                say "$1 $count $2, $SECONDS s"
+            fi
+        done
+        if [ -t 2 ]; then printf '\r\033[K' >&2; fi
+    } || {
         tail -n 20 $log >&2
         die "The TiDB server could not be built. All that Go said is in $log."
     }
-    if [ -t 2 ]; then printf '\r\033[K' >&2; fi
 }

@@ -2,15 +2,18 @@
 # A real TiDB on this machine. `make` calls this.
 #
 #   tidb.sh build  get target/tidb-server: on Linux out of the Docker image, or else built by Go
-#   tidb.sh start  start it on 127.0.0.1; where the image's does not run (macOS), its container
+#   tidb.sh start  start it on 127.0.0.1; on macOS, where it is not built, a container of the image
 #   tidb.sh stop   stop what `start` started, and nothing else
 #
 # TIDB_PORT is its port, 4000 if not set; TIDB_TIMEOUT how many seconds it may take to start, 60.
 set -euo pipefail
 unset CDPATH
+# Docker ends by itself on Ctrl-C, which bash would take for a pull that failed.
+trap 'exit 130' INT
 cd "$(dirname "$0")/.."
 
 port=${TIDB_PORT:-4000}
+timeout=${TIDB_TIMEOUT:-60}
 container=tidb-quickstart-$port
 # What is kept of a server lies in a folder of this name and some letters. `cargo clean` leaves it,
 # and it is not under $TMPDIR, which may be another one when `stop` looks.
@@ -20,17 +23,20 @@ make_stop="${TIDB_PORT:+TIDB_PORT=$port }make stop"
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
+[[ $port =~ ^[1-9][0-9]{0,4}$ && $port -le 65535 ]] || die "TIDB_PORT=$port is no port."
+[[ $timeout =~ ^[1-9][0-9]*$ ]] || die "TIDB_TIMEOUT=$timeout: write whole seconds."
+
 # shellcheck source=tidb/build.sh
 source tidb/build.sh
 
-# What a server on the port says to whoever connects. MySQL and TiDB give their version: between 5
-# bytes, of which the second to fourth are NUL, and a NUL.
+# What a server on the port says to whoever connects. MySQL and TiDB begin with 5 bytes, the second
+# to fourth of them NUL; then come their version and a NUL.
 greeting() {
     local text=
     for _ in length length sequence version; do
         IFS= read -r -d '' -t 2 text || break
     done 2>/dev/null <"/dev/tcp/127.0.0.1/$port" || true
-    printf %s "$text" | LC_ALL=C tr -cd '[:print:]'
+    printf %s "$text" | LC_ALL=C tr -cd ' -~'
 }
 
 start() {
@@ -45,6 +51,10 @@ start() {
         say "Starting $image with Docker on 127.0.0.1:$port."
         serve docker run --rm --name "$container" --publish "127.0.0.1:$port:4000" "$image"
     else
+        # Better now than after minutes of building.
+        if ! is_server target/tidb-server && (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+            die "Something that is silent has port $port. $advice"
+        fi
         build
         say "Starting target/tidb-server on 127.0.0.1:$port."
         serve "$PWD/target/tidb-server" -store unistore -path '' -host 127.0.0.1 -P "$port" \
@@ -55,7 +65,7 @@ start() {
 # Starts a server and waits until a TiDB answers: this one, or that of another `start` which was
 # quicker, for only one of them gets the port, or the name of the container.
 serve() {
-    local folder found deadline=$((SECONDS + ${TIDB_TIMEOUT:-60}))
+    local folder found deadline=$((SECONDS + timeout))
     folder=$(mktemp -d "$folders.XXXXXX")
     mkfifo "$folder/stop"
     # A process group of its own, so that Ctrl-C in this terminal does not reach it.
@@ -63,11 +73,10 @@ serve() {
     keep "$folder" "$@" </dev/null >"$folder/log" 2>&1 &
     set +m
     until found=$(greeting) && [[ $found == *TiDB* ]]; do
-        # The pipe of each that runs is there.
+        # Of each that runs the pipe is there; one that a crash left only makes this wait longer.
         if [ "$SECONDS" -ge "$deadline" ] || ! compgen -G "$folders.*/stop" >/dev/null; then
-            tail -n 20 "$folder/log" | cut -c 1-300 >&2 || true
-            end "$folder"
-            rm -rf "$folder"
+            tail -n 20 "$folder/log" 2>/dev/null | cut -c 1-300 >&2 || true
+            if end "$folder"; then rm -rf "$folder"; fi
             die "TiDB did not start, or was stopped: above is the end of its log. $advice"
         fi
         sleep 0.2
@@ -92,7 +101,7 @@ keep() {
     rm stop
 }
 
-# Ends the server of a folder.
+# Ends the server of a folder. Fails if it is there still.
 end() {
     local deadline=$((SECONDS + 10))
     while [ -p "$1/stop" ] && [ "$SECONDS" -lt "$deadline" ]; do
@@ -100,25 +109,25 @@ end() {
         echo 1<>"$1/stop"
         sleep 0.1
     done
+    # What was written stays in the pipe only while somebody holds that open.
+    # shellcheck disable=SC2094
+    ! { [ -p "$1/stop" ] && (exec 4>&- && read -r _) 4<>"$1/stop" <"$1/stop"; }
 }
 
 stop() {
-    local folder ended=() processes=()
+    local folder message="\`make tidb\` has started nothing on port $port: there is nothing to stop."
     for folder in "$folders".*; do
         [ -O "$folder" ] || continue
-        end "$folder"
-        ended+=("$folder")
-        processes+=("$(cat "$folder/pid" 2>/dev/null)") || true
+        end "$folder" ||
+            die "Process $(cat "$folder/pid") does not end. End it, then \`$make_stop\` again."
+        # A container may outlive its client.
+        if docker inspect "$container" >/dev/null 2>&1; then
+            docker rm --force "$container" >/dev/null
+        fi
+        rm -rf "$folder"
+        message="Stopped what \`make tidb\` started on port $port."
     done
-    if [ "${#ended[@]}" = 0 ]; then
-        say "\`make tidb\` has started nothing on port $port: there is nothing to stop."
-    elif kill -0 "${processes[@]}" 2>/dev/null && [ -n "$(greeting)" ]; then
-        die "A server answers on 127.0.0.1:$port still. If it is process ${processes[*]}, end that," \
-            "then \`$make_stop\` again."
-    else
-        rm -rf "${ended[@]}"
-        say "Stopped what \`make tidb\` started on port $port."
-    fi
+    say "$message"
 }
 
 case ${1-} in

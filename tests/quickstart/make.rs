@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -35,6 +36,12 @@ impl Copy {
         }
         symlink(root().join("target/tidb-server"), copy.folder.join("target/tidb-server")).unwrap();
         copy.program("docker", "#!/bin/sh\nexit 1");
+        // BusyBox's does not know classes.
+        copy.program(
+            "tr",
+            r#"#!/bin/sh
+            case "$*" in *:*) exit 1 ;; *) exec /usr/bin/env PATH="${PATH#*:}" tr "$@" ;; esac"#,
+        );
         copy
     }
 
@@ -82,6 +89,7 @@ impl Copy {
                     (CONTAINER) 3>&- & echo $! >container/pid
                     wait
                     rm -rf container ;;
+                inspect) [ -e container/pid ] ;;
                 rm)
                     pid=$(cat container/pid)
                     kill -9 "$pid"
@@ -257,12 +265,54 @@ fn stop_names_what_it_cannot_stop() {
     let stat = fs::read_to_string(format!("/proc/{}/stat", server.trim())).unwrap();
     let keeper = stat.split(") ").nth(1).unwrap().split(' ').nth(1).unwrap();
     run(Command::new("kill").args(["-9", keeper]));
+    // One that does not even answer is there, too.
+    run(Command::new("kill").args(["-STOP", server.trim()]));
     let named = copy.run("stop");
     assert!(named.status == Some(1) && named.stderr.contains(server.trim()), "{named:#?}");
     assert!(copy.listens(), "{named:#?}");
     run(Command::new("kill").args(["-9", server.trim()]));
     wait_until("the server is gone", || !copy.listens());
     copy.assert_stops();
+}
+
+#[test]
+fn stop_ends_a_container_whose_client_was_killed() {
+    let copy = Copy::without_server();
+    copy.container(&server_command(copy.port));
+    assert_eq!(copy.run("start").status, Some(0));
+    let client = fs::read_to_string(copy.folders()[0].join("pid")).unwrap();
+    run(Command::new("kill").args(["-9", client.trim()]));
+    copy.assert_stops();
+    assert!(!copy.folder.join("container").exists());
+}
+
+#[test]
+fn a_pull_that_is_interrupted_is_the_end() {
+    let copy = Copy::without_server();
+    copy.go(&server_of("v8.5.6"));
+    // As the real one, it ends by itself on Ctrl-C.
+    copy.program(
+        "docker",
+        "#!/bin/sh\ntrap 'exit 1' INT\n[ $1 = info ] || { : >pulling; sleep 60; exit 1; }",
+    );
+    let mut start = copy.command("tidb/tidb.sh");
+    let mut start = start.arg("start").process_group(0).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("it pulls", || copy.folder.join("pulling").exists());
+    let group = format!("-{}", start.id());
+    run(Command::new("kill").args(["-INT", "--", &group]));
+    assert_eq!(start.wait().unwrap().code(), Some(130));
+    assert!(!copy.folder.join("go.env").exists());
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused_before_all_else() {
+    let copy = Copy::without_server();
+    for (name, value) in [("TIDB_PORT", "x"), ("TIDB_PORT", "69757"), ("TIDB_TIMEOUT", "1.5")] {
+        let refused = run(copy.command("tidb/tidb.sh").arg("start").env(name, value));
+        let named = format!("{name}={value}");
+        assert!(refused.status == Some(1) && refused.stderr.contains(&named), "{refused:#?}");
+        assert_eq!(refused.stderr.lines().count(), 1, "{refused:#?}");
+    }
 }
 
 #[test]
@@ -292,6 +342,17 @@ fn a_server_that_does_not_start_shows_its_log() {
     assert!(failed.stderr.contains("TiDB did not start"), "{failed:#?}");
     assert!(failed.stderr.contains("TIDB_PORT="), "{failed:#?}");
     assert!(copy.folders().is_empty(), "{:?}", copy.folders());
+}
+
+#[test]
+fn nothing_is_built_for_a_port_that_is_taken() {
+    let copy = Copy::without_server();
+    copy.go(&server_of("v8.5.6"));
+    let _taken = TcpListener::bind(("127.0.0.1", copy.port)).unwrap();
+    let refused = copy.run("start");
+    assert_eq!(refused.status, Some(1), "{refused:#?}");
+    assert!(refused.stderr.contains("silent") && refused.stderr.contains("TIDB_PORT="));
+    assert!(!copy.folder.join("go.env").exists(), "{refused:#?}");
 }
 
 #[test]
@@ -393,7 +454,7 @@ fn the_server_comes_out_of_the_image() {
         assert!(copy.folder.join("go.env").exists(), "{built:#?}");
         let files = fs::read_dir(copy.folder.join("target")).unwrap();
         let files: Vec<_> = files.map(|entry| entry.unwrap().file_name()).collect();
-        assert!(files.len() == 2 && !files.contains(&"tidb-server.new".into()), "{files:?}");
+        assert_eq!(files.len(), 2, "{files:?}");
     }
 }
 
