@@ -1,6 +1,7 @@
 //! What the tests share: TiDB servers, and runs of the binary.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -149,11 +150,13 @@ pub fn root() -> &'static Path {
 
 /// A port of 127.0.0.1 that nothing listens on.
 pub fn free_port() -> u16 {
-    // The system gives the same one again as long as nothing listens there.
+    // Below those that the system gives to connections, from 32768 on: one of them could have taken
+    // it when a server comes up there.
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        if GIVEN.lock().unwrap().insert(port) {
+        let random = RandomState::new().build_hasher().finish();
+        let port = u16::try_from(10_000 + random % 20_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && GIVEN.lock().unwrap().insert(port) {
             return port;
         }
     }
