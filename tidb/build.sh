@@ -19,7 +19,7 @@ have_image() {
 build() {
     if is_server target/tidb-server; then return; fi
     mkdir -p target
-    # A name of its own, for two may build at once.
+    # A name of its own, for two may build at once. Global, for the trap.
     new=target/tidb-server.$$
     trap 'rm -f "$new"' EXIT
     if [ "$(uname)" = Linux ] && have_image; then
@@ -46,7 +46,7 @@ build_by_go() {
     export GOGC=off GOMEMLIMIT=1GiB CGO_ENABLED=1
     if [ "$(uname)" = Linux ]; then CGO_ENABLED=0; fi
     # From 1.21 on, Go downloads the one that is named.
-    [[ $(go version) == *" $go_release "* ]] || die \
+    [[ $(command -v go >/dev/null && go version) == *" $go_release "* ]] || die \
         "A local TiDB needs a Docker engine that answers (\`docker info\`) and, on Linux, glibc; or Go 1.21
 or later that can download $go_release (see \`go env GOPROXY GOSUMDB\`). One of these installs Go:
   Debian 13, Ubuntu 24.04 or later: sudo apt-get install golang-go

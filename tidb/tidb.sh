@@ -2,10 +2,11 @@
 # A real TiDB on this machine. `make` calls this.
 #
 #   tidb.sh build  get target/tidb-server: on Linux out of the Docker image, or else built by Go
-#   tidb.sh start  start it on 127.0.0.1; on macOS, where it is not built, a container of the image
+#   tidb.sh start  start it on 127.0.0.1; on macOS, unless it is built, a container of the image
 #   tidb.sh stop   stop what `start` started, and nothing else
 #
-# TIDB_PORT is its port, 4000 if not set; TIDB_TIMEOUT how many seconds it may take to start, 60.
+# TIDB_PORT is its port, 4000 if not set; TIDB_TIMEOUT how many seconds it may take to start, 60 if
+# not set.
 set -euo pipefail
 unset CDPATH
 # Docker ends by itself on Ctrl-C, which bash would take for a pull that failed.
@@ -19,6 +20,7 @@ container=tidb-quickstart-$port
 # and it is not under $TMPDIR, which may be another one when `stop` looks.
 folders=/tmp/tidb-quickstart-$port
 make_stop="${TIDB_PORT:+TIDB_PORT=$port }make stop"
+advice="Choose another port, as in \`TIDB_PORT=4001 make run\`."
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -40,7 +42,7 @@ greeting() {
 }
 
 start() {
-    local found advice="Choose another port, as in \`TIDB_PORT=4001 make run\`."
+    local found
     found=$(greeting)
     case $found in
         *TiDB*) say "TiDB $found answers on 127.0.0.1:$port already."; return ;;
@@ -73,21 +75,22 @@ serve() {
     keep "$folder" "$@" </dev/null >"$folder/log" 2>&1 &
     set +m
     until found=$(greeting) && [[ $found == *TiDB* ]]; do
-        # Of each that runs the pipe is there; one that a crash left only makes this wait longer.
+        # Every running server has its pipe; one left by a crash only delays the failure.
         if [ "$SECONDS" -ge "$deadline" ] || ! compgen -G "$folders.*/stop" >/dev/null; then
             tail -n 20 "$folder/log" 2>/dev/null | cut -c 1-300 >&2 || true
             if end "$folder"; then rm -rf "$folder"; fi
-            die "TiDB did not start, or was stopped: above is the end of its log. $advice"
+            die "TiDB did not start in $timeout s (TIDB_TIMEOUT), or ended: above is the end of its" \
+                "log. $advice"
         fi
         sleep 0.2
     done
-    say "TiDB $found answers on 127.0.0.1:$port, user root, no password. It keeps its data in" \
-        "memory, until \`$make_stop\`. Its log: $folders.*/log"
+    say "TiDB $found answers on 127.0.0.1:$port, user root, no password. It keeps its data until" \
+        "\`$make_stop\`. Its log: $folders.*/log"
 }
 
-# Runs a server in its folder, for all that it writes, and stays with it until `end` writes into the
-# pipe, or until the server ends, for it holds the pipe open. Only a parent can be sure that a process
-# number is still its child's.
+# Runs a server in its folder, for all that it writes, and stays with it, because only a parent can be
+# sure that a process number is still its child's. The server holds the pipe open, as descriptor 3: so
+# `read` ends when `end` writes into it, and when the server ends by itself.
 keep() {
     cd "$1"
     TMPDIR=$1 "${@:2}" 3>stop &
@@ -106,16 +109,22 @@ end() {
     local deadline=$((SECONDS + 10))
     while [ -p "$1/stop" ] && [ "$SECONDS" -lt "$deadline" ]; do
         # Opened both ways, it does not wait for a reader that may be gone.
-        echo 1<>"$1/stop"
+        echo stop 1<>"$1/stop"
         sleep 0.1
     done
-    # What was written stays in the pipe only while somebody holds that open.
+    ! is_held "$1/stop"
+}
+
+# Whether a process holds this pipe open: only then is what was written into it still there.
+is_held() {
+    # To open it for reading alone would wait for a writer; so it is opened both ways before, and
+    # that is closed again, for it would count.
     # shellcheck disable=SC2094
-    ! { [ -p "$1/stop" ] && (exec 4>&- && read -r _) 4<>"$1/stop" <"$1/stop"; }
+    [ -p "$1" ] && (exec 4>&- && read -r _) 4<>"$1" <"$1"
 }
 
 stop() {
-    local folder message="\`make tidb\` has started nothing on port $port: there is nothing to stop."
+    local folder message="make has started no TiDB on port $port: there is nothing to stop."
     for folder in "$folders".*; do
         [ -O "$folder" ] || continue
         end "$folder" ||
@@ -125,7 +134,7 @@ stop() {
             docker rm --force "$container" >/dev/null
         fi
         rm -rf "$folder"
-        message="Stopped what \`make tidb\` started on port $port."
+        message="Stopped the TiDB on port $port."
     done
     say "$message"
 }

@@ -370,7 +370,7 @@ fn a_start_that_is_stopped_ends() {
     let stopped = copy.run("stop");
     assert!(stopped.status == Some(0) && stopped.stderr.contains("Stopped"), "{stopped:#?}");
     let start = Run::of(start.wait_with_output().unwrap());
-    assert!(start.status == Some(1) && start.stderr.contains("was stopped"), "{start:#?}");
+    assert!(start.status == Some(1) && start.stderr.contains("or ended"), "{start:#?}");
     assert!(!copy.folder.join("go.env").exists() && copy.folders().is_empty(), "{start:#?}");
 }
 
