@@ -297,8 +297,10 @@ fn a_pull_that_is_interrupted_is_the_end() {
         "docker",
         "#!/bin/sh\ntrap 'exit 1' INT\n[ $1 = info ] || { : >pulling; sleep 60; exit 1; }",
     );
-    let mut start = copy.command("tidb/tidb.sh");
-    let mut start = start.arg("start").process_group(0).stderr(Stdio::null()).spawn().unwrap();
+    // Tests that run in the background are told to ignore the signal.
+    let mut start = copy.command("env");
+    start.args(["--default-signal=INT", "tidb/tidb.sh", "start"]).process_group(0);
+    let mut start = start.stderr(Stdio::null()).spawn().unwrap();
     wait_until("it pulls", || copy.folder.join("pulling").exists());
     let group = format!("-{}", start.id());
     run(Command::new("kill").args(["-INT", "--", &group]));
