@@ -48,20 +48,22 @@ start() {
         *TiDB*) say "TiDB $found answers on 127.0.0.1:$port already."; return ;;
         ?*) die "What answers on 127.0.0.1:$port is no TiDB: \"$found\". $advice" ;;
     esac
-    if [ "$(uname)" != Linux ] && ! is_server target/tidb-server && have_image; then
-        advice+=" Or let Go build a server: \`make target/tidb-server\`."
-        say "Starting $image with Docker on 127.0.0.1:$port."
-        serve docker run --rm --name "$container" --publish "127.0.0.1:$port:4000" "$image"
-    else
+    if ! is_server target/tidb-server; then
+        if [ "$(uname)" != Linux ] && have_image; then
+            advice+=" Or let Go build a server: \`make target/tidb-server\`."
+            say "Starting $image with Docker on 127.0.0.1:$port."
+            serve docker run --rm --name "$container" --publish "127.0.0.1:$port:4000" "$image"
+            return
+        fi
         # Better now than after minutes of building.
-        if ! is_server target/tidb-server && (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+        if (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
             die "Something that is silent has port $port. $advice"
         fi
         build
-        say "Starting target/tidb-server on 127.0.0.1:$port."
-        serve "$PWD/target/tidb-server" -store unistore -path '' -host 127.0.0.1 -P "$port" \
-            -report-status=false -socket '' -temp-dir . -L error
     fi
+    say "Starting target/tidb-server on 127.0.0.1:$port."
+    serve "$PWD/target/tidb-server" -store unistore -path '' -host 127.0.0.1 -P "$port" \
+        -report-status=false -socket '' -temp-dir . -L error
 }
 
 # Starts a server and waits until a TiDB answers: this one, or that of another `start` which was

@@ -168,6 +168,12 @@ fn server_of(version: &str) -> String {
     )
 }
 
+/// Sends a signal to a process, or to the group of one if its number has a `-` before it.
+fn kill(signal: &str, process: &str) {
+    let killed = run(Command::new("kill").args([signal, "--", process]));
+    assert_eq!(killed.status, Some(0), "{killed:#?}");
+}
+
 /// Something on this port that is no TiDB, and says this to whoever connects.
 fn other_server(port: u16, greeting: &'static [u8]) {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -266,13 +272,13 @@ fn stop_names_what_it_cannot_stop() {
     let server = fs::read_to_string(copy.folders()[0].join("pid")).unwrap();
     let stat = fs::read_to_string(format!("/proc/{}/stat", server.trim())).unwrap();
     let keeper = stat.split(") ").nth(1).unwrap().split(' ').nth(1).unwrap();
-    run(Command::new("kill").args(["-9", keeper]));
+    kill("-KILL", keeper);
     // One that does not even answer is there, too.
-    run(Command::new("kill").args(["-STOP", server.trim()]));
+    kill("-STOP", server.trim());
     let named = copy.run("stop");
     assert!(named.status == Some(1) && named.stderr.contains(server.trim()), "{named:#?}");
     assert!(copy.listens(), "{named:#?}");
-    run(Command::new("kill").args(["-9", server.trim()]));
+    kill("-KILL", server.trim());
     wait_until("the server is gone", || !copy.listens());
     copy.assert_stops();
 }
@@ -283,7 +289,7 @@ fn stop_ends_a_container_whose_client_was_killed() {
     copy.container(&server_command(copy.port));
     assert_eq!(copy.run("start").status, Some(0));
     let client = fs::read_to_string(copy.folders()[0].join("pid")).unwrap();
-    run(Command::new("kill").args(["-9", client.trim()]));
+    kill("-KILL", client.trim());
     copy.assert_stops();
     assert!(!copy.folder.join("container").exists());
 }
@@ -302,8 +308,7 @@ fn a_pull_that_is_interrupted_is_the_end() {
     start.args(["--default-signal=INT", "tidb/tidb.sh", "start"]).process_group(0);
     let mut start = start.stderr(Stdio::null()).spawn().unwrap();
     wait_until("it pulls", || copy.folder.join("pulling").exists());
-    let group = format!("-{}", start.id());
-    run(Command::new("kill").args(["-INT", "--", &group]));
+    kill("-INT", &format!("-{}", start.id()));
     assert_eq!(start.wait().unwrap().code(), Some(130));
     assert!(!copy.folder.join("go.env").exists());
 }
