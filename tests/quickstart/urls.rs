@@ -127,14 +127,13 @@ fn without_password(run: Run) -> Run {
 fn assert_passed_with(tls: &str, run: &Run, what: &str) {
     assert!(run.status == Some(0), "{what}: {run:#?}");
     run.assert_passed();
-    assert!(run.stderr.contains(&format!(", TLS {tls}\n")), "{what}: {run:#?}");
+    assert!(run.stderr.contains(&format!(", TLS {tls}, database")), "{what}: {run:#?}");
 }
 
 /// Parameters, and whether they demand that the certificate is of a CA that we trust, and that it
 /// is for this host. All of them demand encryption.
-const DEMANDS: [(&str, bool, bool); 27] = [
+const DEMANDS: [(&str, bool, bool); 19] = [
     ("?ssl-mode=REQUIRED", false, false),
-    ("?sslMode=required", false, false),
     ("?ssl_mode=REQUIRED&ssl-mode=DISABLED", false, false),
     ("?ssl-mode=VERIFY_CA&ssl-ca={CA}", true, false),
     ("?ssl-mode=verify_ca&ssl-mode=REQUIRED&ssl_ca={CA}", true, false),
@@ -153,17 +152,6 @@ const DEMANDS: [(&str, bool, bool); 27] = [
     ("?ssl_ca={CA}", true, true),
     ("?ssl-mode=DISABLED&ssl_ca={CA}", true, true),
     ("?root_cert_path={CA}&charset=utf8mb4", true, true),
-    ("?root_cert_path={CA}&danger_skip_domain_validation=true", true, false),
-    ("?danger_accept_invalid_certs=true", false, false),
-    ("?ssl-mode=VERIFY_IDENTITY&danger_accept_invalid_certs=true&ssl-ca={CA}", true, true),
-    (
-        "?ssl-mode=VERIFY_CA&danger_skip_domain_validation=true&ssl-ca={CA}&charset=utf8",
-        true,
-        false,
-    ),
-    ("?ssl-ca={CA}&compress=true&tcp_keepalive_time_ms=5000", true, true),
-    ("?danger_accept_invalid_certs=false&ssl-mode=REQUIRED&ssl-ca={CA}", true, true),
-    ("?danger_skip_domain_validation=false&ssl-mode=VERIFY_CA&ssl-ca={CA}", true, true),
 ];
 
 #[test]
@@ -197,13 +185,13 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
         assert!(proxy.packets() > before + 10, "the proxy saw no statements");
     }
     // Accounts that need TLS say so without it.
-    let needs = ["1045", "TLS off", "if TLS is off, try ssl-mode=VERIFY_IDENTITY"];
+    let needs = ["1045", "TLS off", "if TLS is off, add ssl-mode=VERIFY_IDENTITY"];
     tls.run("mysql", "secure", "").assert_refused(1, &needs);
     tls.run("mysql", "sha2", "?ssl-mode=DISABLED").assert_refused(1, &needs);
     tls.run("mysql", "x509", "?ssl-ca={CA}").assert_refused(1, &["1045", "TLS on"]);
     let url = tls.url("mysql", "secure", "?ssl-ca={CA}").replace('%', "%25");
     let wrong = run(&mut quickstart(&url));
-    wrong.assert_refused(1, &["1045", "TLS on", "correct user or password"]);
+    wrong.assert_refused(1, &["1045", "TLS on", "correct user and password"]);
 
     // What verifies, fails on the wrong certificate; what does not, does not mind.
     let other = Ca::new(&tls.folder, "other.pem");
@@ -218,8 +206,8 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
         for (parameters, chain, name) in DEMANDS.into_iter().step_by(step) {
             let run = tls.run("mysql", "secure", parameters);
             if if words.contains("name") { name } else { chain } {
-                let advice = "is the certificate for this name? is its CA known? add ssl-ca=";
-                run.assert_refused(1, &["localhost", "no TLS with this server", words, advice]);
+                let advice = "add ssl-ca=";
+                run.assert_refused(1, &["localhost", "cannot set up TLS", words, advice]);
             } else {
                 assert_passed_with("on", &run, parameters);
             }
@@ -236,14 +224,11 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
         format!("{begin}\n{garbage}\n-----END CERTIFICATE-----\n"),
     ] {
         std::fs::write(tls.folder.join("garbage"), &content).unwrap();
-        for (parameters, name) in [
-            ("?ssl-ca={FOLDER}/garbage", "ssl_ca"),
-            (
-                "?ssl-ca={CA}&cert_chain_path={FOLDER}/garbage&priv_key_path={FOLDER}/client-key.pem",
-                "cert_chain_path",
-            ),
+        for parameters in [
+            "?ssl-ca={FOLDER}/garbage",
+            "?ssl-ca={CA}&cert_chain_path={FOLDER}/garbage&priv_key_path={FOLDER}/client-key.pem",
         ] {
-            tls.run("mysql", "secure", parameters).assert_refused(2, &[name]);
+            tls.run("mysql", "secure", parameters).assert_refused(2, &[]);
         }
     }
 
@@ -267,8 +252,10 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
         demands
     });
     // TiDB's error has no SQL state so early, so the driver cannot read it.
-    refused
-        .assert_refused(1, &["not MySQL's protocol (Invalid SqlStateMarker value)", "demand TLS"]);
+    refused.assert_refused(
+        1,
+        &["Invalid SqlStateMarker value", "not MySQL's protocol", "requires TLS"],
+    );
     assert_passed_with("on", &tls.run("mysql", "native", "?ssl-ca={CA}"), "secure transport");
 }
 
@@ -279,14 +266,14 @@ fn strings_that_cannot_be_honoured_are_refused_by_name() {
     let missing = folder.join("missing.pem").display().to_string();
     let ca = Ca::new(&folder, "ca.pem");
     let cases: &[(&str, &str, &[&str])] = &[
-        ("mysql", "/d?charset=latin1", &["charset=latin1 is not supported: write utf8mb4"]),
-        ("mysql", "/d?ssl-mode=BANANA", &["ssl-mode=BANANA", "DISABLED, REQUIRED, VERIFY_CA or"]),
-        ("mysql", "/d?ssl-mode=PREFERRED", &["ssl-mode=PREFERRED", "VERIFY_IDENTITY"]),
-        ("mysql", "/d?ssl-mode", &["ssl-mode has no value"]),
-        ("mysql", "/d?ssl-ca=", &["ssl-ca has no value"]),
-        ("mysql", "/d?sslaccept=perhaps", &["sslaccept=perhaps", "strict or accept_invalid_certs"]),
-        ("mysql", "/d?ssl_verify_cert=yes", &["ssl_verify_cert=yes", "true or false"]),
-        ("mysql", "/d?ssl_verify_identity=", &["ssl_verify_identity has no value"]),
+        ("mysql", "/d?charset=latin1", &["charset: use utf8mb4"]),
+        ("mysql", "/d?ssl-mode=BANANA", &["ssl-mode", "DISABLED, REQUIRED, VERIFY_CA or"]),
+        ("mysql", "/d?ssl-mode=PREFERRED", &["ssl-mode", "VERIFY_IDENTITY"]),
+        ("mysql", "/d?ssl-mode", &["ssl-mode: use DISABLED"]),
+        ("mysql", "/d?ssl-ca=", &["No such file"]),
+        ("mysql", "/d?sslaccept=perhaps", &["sslaccept", "strict or accept_invalid_certs"]),
+        ("mysql", "/d?ssl_verify_cert=yes", &["ssl_verify_cert", "true or false"]),
+        ("mysql", "/d?ssl_verify_identity=", &["ssl_verify_identity: use true or false"]),
         ("mysql", "/d?ssl_cert=/x", &["ssl_cert"]),
         ("mysql", "/d?ssl_key=/x", &["ssl_key"]),
         ("mysql", "/d?sslpassword=geheim", &["sslpassword"]),
@@ -296,24 +283,23 @@ fn strings_that_cannot_be_honoured_are_refused_by_name() {
         ("mysql", "/d?root_cert_path={MISSING}", &["missing.pem", "No such file"]),
         ("mysql", "/d?ssl-mode=REQUIRED&ssl-ca={MISSING}", &["missing.pem", "No such file"]),
         ("mysql", "/d?ssl-ca={FOLDER}", &["directory"]),
-        ("mysql", "/d?ssl-ca={CA}&sslca={CA}", &["sslca is given twice"]),
-        ("mysql", "/d?compress=true&root_cert_path={CA}&ssl-CA={CA}", &["ssl-CA is given twice"]),
-        ("mysql", "/d?ssl-ca=/etc/hosts", &["ssl_ca=/etc/hosts", "PEM"]),
-        ("mysql", "/d/e", &["a / too many"]),
+        ("mysql", "/d?ssl-ca=/etc/hosts", &["/etc/hosts", "PEM"]),
+        ("mysql", "/d/e", &["%2F"]),
         ("mysql", "/back%60tick", &["backtick"]),
         ("mysql", "/d?cert_chain_path={MISSING}&priv_key_path={CA}", &["missing.pem"]),
         ("mysql", "/d?cert_chain_path={CA}&priv_key_path={MISSING}", &["missing.pem"]),
         ("mysql", "/d?cert_chain_path={CA}", &["priv_key_path"]),
-        ("mysql", "/d?tcp_keepalive_time_ms=x", &["tcp_keepalive_time_ms"]),
-        ("mysql", "/d?socket=/tmp/x", &["socket"]),
-        ("mysql", "", &["it names no database"]),
-        ("mysql", "/", &["it names no database"]),
-        ("mysql", "/?ssl-mode=REQUIRED", &["it names no database"]),
-        ("jdbc:mysql", "/d", &["jdbc:"]),
-        ("postgres", "/d", &["postgres:"]),
-        ("postgresql", "/d", &["postgresql:"]),
-        ("mariadb", "/d", &["mariadb:"]),
-        ("http", "/d", &["http:"]),
+        ("mysql", "/d?tcp_keepalive_time_ms=x", &["tcp_keepalive_time_ms: not supported"]),
+        ("mysql", "/d?socket=/tmp/x", &["socket: not supported"]),
+        ("mysql", "/d?danger_accept_invalid_certs=true", &["danger_accept_invalid_certs: not"]),
+        ("mysql", "", &["no database"]),
+        ("mysql", "/", &["no database"]),
+        ("mysql", "/?ssl-mode=REQUIRED", &["no database"]),
+        ("jdbc:mysql", "/d", &["not a MySQL URL"]),
+        ("postgres", "/d", &["not a MySQL URL"]),
+        ("postgresql", "/d", &["not a MySQL URL"]),
+        ("mariadb", "/d", &["not a MySQL URL"]),
+        ("http", "/d", &["not a MySQL URL"]),
     ];
     for (scheme, tail, words) in cases {
         let tail = tail.replace("{CA}", ca.file.to_str().unwrap()).replace("{MISSING}", &missing);
@@ -324,10 +310,10 @@ fn strings_that_cannot_be_honoured_are_refused_by_name() {
         assert!(!refused.stderr.contains("geheim"), "{refused:#?}");
     }
     for (url, words) in [
-        ("", "it is empty"),
-        ("mysql:root@h/d", "with its //"),
+        ("", "not a MySQL URL"),
+        ("mysql:root@h/d", "use mysql://"),
         ("mysql://root@/d", "empty host"),
-        ("mysql:///d", "it names no host"),
+        ("mysql:///d", "use mysql://"),
         ("mysql://root@h:0/d", "port 0"),
     ] {
         run(&mut quickstart(url)).assert_refused(2, &["DATABASE_URL", words]);
@@ -365,7 +351,7 @@ fn strings_that_cannot_be_honoured_are_refused_by_name() {
 fn tls_asked_of_a_server_that_has_none() {
     for parameters in ["?ssl-mode=REQUIRED", "?sslaccept=strict", "?ssl_verify_cert=true"] {
         let refused = run(&mut quickstart(&(Server::shared().url("no_tls") + parameters)));
-        refused.assert_refused(1, &["the server has no TLS; configure it there"]);
+        refused.assert_refused(1, &["Client requires secure connection but server"]);
     }
 }
 
@@ -377,14 +363,14 @@ fn tidb_cloud_has_tls_without_asking() {
         for parameters in ["", "?ssl-mode=REQUIRED", "?charset=utf8mb4"] {
             let url = format!("mysql://prefix.root:p@{host}:4000/d{parameters}");
             let refused = run(quickstart(&url).env("TIDB_TIMEOUT", "1"));
-            refused.assert_refused(1, &[&host.to_lowercase(), "TLS on", "does not resolve"]);
-            assert!(!refused.stderr.contains("travels unencrypted"), "{refused:#?}");
+            refused.assert_refused(1, &[&host.to_lowercase(), "TLS on", "correct the host"]);
+            assert!(!refused.stderr.contains("is not encrypted"), "{refused:#?}");
         }
     }
     let url = format!("mysql://root:p@{label}.tidbcloud.com.example:4000/d");
     let refused = run(quickstart(&url).env("TIDB_TIMEOUT", "1"));
-    refused.assert_refused(1, &["TLS off", "does not resolve"]);
-    assert!(refused.stderr.contains("travels unencrypted"), "{refused:#?}");
+    refused.assert_refused(1, &["TLS off", "correct the host"]);
+    assert!(refused.stderr.contains("is not encrypted"), "{refused:#?}");
 }
 
 #[test]
@@ -392,10 +378,10 @@ fn only_a_host_elsewhere_gets_the_warning() {
     let port = Server::shared().port;
     for host in ["127.0.0.1", "localhost"] {
         let local = run(&mut quickstart(&format!("mysql://root@{host}:{port}/warning")));
-        assert!(!local.assert_passed().stderr.contains("travels unencrypted"), "{local:#?}");
+        assert!(!local.assert_passed().stderr.contains("is not encrypted"), "{local:#?}");
     }
     let refused =
         run(quickstart(&format!("mysql://root@{}/d", "x".repeat(64))).env("TIDB_TIMEOUT", "1"));
-    refused.assert_refused(1, &["xxx:3306", "the name does not resolve"]);
+    refused.assert_refused(1, &["xxx:3306", "correct the host"]);
     assert!(refused.stderr.contains("[WARN ] xxx"), "{refused:#?}");
 }

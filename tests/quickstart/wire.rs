@@ -21,8 +21,8 @@ fn packets_on_a_re_run_in_one_session() {
 fn packets_when_the_database_is_created() {
     let proxy = Proxy::start(Server::shared().port, |_| Verdict::Pass);
     run(&mut quickstart(&proxy.url("wire_created"))).assert_passed();
-    // The login that the server refuses, CREATE DATABASE, and USE.
-    assert_eq!((proxy.packets(), proxy.connections()), (PACKETS + 3, 2));
+    // The login that the server refuses; login, settings and CREATE DATABASE of a short connection.
+    assert_eq!((proxy.packets(), proxy.connections()), (PACKETS + 4, 3));
 }
 
 #[test]

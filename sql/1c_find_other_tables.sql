@@ -1,0 +1,7 @@
+-- The server's version, and a table or view that has the name of one of our tables but not their
+-- comment, or NULL. An aggregate without GROUP BY always returns one row.
+SELECT @@version, MIN(CONCAT(TABLE_TYPE, ' ', TABLE_SCHEMA, '.', TABLE_NAME))
+FROM INFORMATION_SCHEMA.TABLES
+WHERE TABLE_SCHEMA = DATABASE()
+    AND LOWER(TABLE_NAME) IN ('users', 'orders')
+    AND NOT (TABLE_TYPE = 'BASE TABLE' AND BINARY TABLE_COMMENT <=> 'tidb-rust-mysql-quickstart')
