@@ -1,11 +1,11 @@
--- The session settings that the steps need, whatever the server's defaults: autocommit, ids that
--- start at 1 and go up by 1, all rows (this number is MySQL's "no limit"; DEFAULT would take the
--- server's global value), a session that may write, and no stale reads.
--- Only TiDB knows the last variable: any other server refuses the whole statement with error 1193.
+-- The session settings that the steps need, whatever the server's defaults. Only TiDB has the first
+-- variable: any other server refuses the statement with error 1193. The settings: no stale reads,
+-- autocommit, ids 1, 2, 3, all rows (this number is MySQL's "no limit"; DEFAULT would be the server's
+-- global value), and a session that may write.
 SET SESSION
+    tidb_low_resolution_tso = 0,
     autocommit = 1,
     auto_increment_increment = 1,
     auto_increment_offset = 1,
     sql_select_limit = 18446744073709551615,
-    transaction_read_only = 0,
-    tidb_low_resolution_tso = 0
+    transaction_read_only = 0

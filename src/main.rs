@@ -84,13 +84,13 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env).format_target(false).init();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Deployment(message)) => {
-            error!("{message}");
-            ExitCode::from(1)
-        }
         Err(Failure::NothingTested(message)) => {
             error!("{message}");
             ExitCode::from(2)
+        }
+        Err(Failure::Deployment(message) | Failure::Temporary(message)) => {
+            error!("{message}");
+            ExitCode::from(1)
         }
     }
 }
@@ -133,8 +133,7 @@ fn run_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure> 
     Ok(rows)
 }
 
-/// Step 1: drops both tables and creates them again. By their table comment, the next run knows that
-/// it may drop them.
+/// Step 1: drops both tables and creates them again. Their table comment says that a run may drop them.
 fn create_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
     drop_tables(conn)?;
     // One call for each statement: if a call has several, `query_drop` ignores an error in the second.
@@ -160,10 +159,8 @@ fn insert_orders(conn: &mut impl Queryable, orders: &[Order]) -> mysql::Result<u
 }
 
 /// Inserts rows of `N` columns with one statement and returns their number. `insert_one` is the
-/// statement for a single row; it ends with `(?, ?)`, a `?` for each column.
-///
-/// `exec_batch` is shorter, but sends and commits each row separately. One statement can have at most
-/// 65,535 parameters. The result of `exec_iter` also has `last_insert_id()`, the id of the first row.
+/// statement for a single row; it ends with a `?` for each column. A statement can have at most 65,535
+/// parameters. `exec_batch` is shorter, but sends and commits each row separately.
 fn insert_rows<const N: usize>(
     conn: &mut impl Queryable,
     insert_one: &str,
@@ -186,8 +183,7 @@ fn delete_order(conn: &mut impl Queryable, oid: i32) -> mysql::Result<u64> {
     Ok(conn.exec_iter(include_str!("../sql/3_delete_order.sql"), (oid,))?.affected_rows())
 }
 
-/// Step 4: sets the price of an order and returns the number of changed rows: 0 if it already had
-/// this price.
+/// Step 4: sets the price of an order and returns the number of changed rows, 0 if it is the same.
 fn set_price(conn: &mut impl Queryable, oid: i32, price: f32) -> mysql::Result<u64> {
     Ok(conn.exec_iter(include_str!("../sql/4_update_order.sql"), (price, oid))?.affected_rows())
 }
@@ -204,14 +200,9 @@ fn user_orders(conn: &mut impl Queryable, uid: i32) -> mysql::Result<Vec<UserOrd
 use std::env::{self, VarError};
 use std::error::Error as _;
 use std::fmt::{self, Debug, Display};
-use std::io::ErrorKind::{
-    self, BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidData, TimedOut,
-    UnexpectedEof, WouldBlock,
-};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
-use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -234,12 +225,14 @@ Exit status:
   1 it failed
   2 nothing was tested and nothing was changed";
 
-/// Why a run did not pass, in one line: what failed, the cause, and what to do.
+/// Why a run did not pass, in one line: the cause, then what to do.
 enum Failure {
-    /// The deployment failed.
-    Deployment(String),
     /// Nothing was tested and nothing was changed.
     NothingTested(String),
+    /// The deployment failed.
+    Deployment(String),
+    /// The deployment failed, but another attempt may succeed.
+    Temporary(String),
 }
 
 /// Does what the arguments say.
@@ -271,7 +264,7 @@ fn run() -> Result<(), Failure> {
 /// Prints a line to stdout. A reader that has closed the pipe, as in `| true`, is not a failure.
 fn print(line: &str) -> Result<(), Failure> {
     match writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != BrokenPipe => {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::Deployment(format!("cannot write to stdout: {error}")))
         }
         _ => Ok(()),
@@ -304,8 +297,8 @@ impl Server {
     /// Reads `DATABASE_URL` and `TIDB_TIMEOUT`. The error says which of them is wrong and why.
     fn from_env() -> Result<Self, String> {
         let seconds = variable("TIDB_TIMEOUT", "30")?;
-        let timeout = seconds
-            .parse::<NonZeroU32>()
+        let timeout: NonZeroU32 = seconds
+            .parse()
             .map_err(|error| format!("TIDB_TIMEOUT={seconds}: use whole seconds ({error})"))?;
         let timeout = Duration::from_secs(timeout.get().into());
         let url = variable("DATABASE_URL", "mysql://root@127.0.0.1:4000/test_sqlalchemy")?;
@@ -371,18 +364,35 @@ fn read_url(url: &str) -> Result<Opts, String> {
     let mut files = Vec::new();
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        match plain(key).as_str() {
-            "ssl_ca" | "sslca" | "sslcert" | "root_cert_path" => {
+        // Clients write names and values with `-` or `_`, and in upper or lower case.
+        let plain = |text: &str| text.to_lowercase().replace('-', "_");
+        let demand = match (&*plain(key), &*plain(value)) {
+            ("ssl_ca" | "sslca" | "sslcert" | "root_cert_path", _) => {
                 files.push(format!("root_cert_path={value}"));
+                Ok(Tls::Off)
             }
-            name @ ("cert_chain_path" | "priv_key_path") => files.push(format!("{name}={value}")),
-            name => {
-                // The message has no value, because it may be a part of a password.
-                let demand = tls_demand(name, &plain(value))
-                    .map_err(|advice| format!("parameter {key}: {advice}"))?;
-                tls = tls.max(demand);
+            (name @ ("cert_chain_path" | "priv_key_path"), _) => {
+                files.push(format!("{name}={value}"));
+                Ok(Tls::Off)
             }
-        }
+            ("charset", "utf8" | "utf8mb4")
+            | ("ssl_mode", "disabled")
+            | ("ssl_verify_identity", "false") => Ok(Tls::Off),
+            ("ssl_mode", "required")
+            | ("sslaccept", "accept_invalid_certs")
+            | ("ssl_verify_cert", "false") => Ok(Tls::Encrypted),
+            ("ssl_mode", "verify_ca") | ("ssl_verify_cert", "true") => Ok(Tls::VerifyCa),
+            ("ssl_mode", "verify_identity")
+            | ("sslaccept", "strict")
+            | ("ssl_verify_identity", "true") => Ok(Tls::VerifyIdentity),
+            ("charset", _) => Err("use utf8mb4"),
+            ("ssl_mode", _) => Err("use DISABLED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"),
+            ("sslaccept", _) => Err("use strict or accept_invalid_certs"),
+            ("ssl_verify_cert" | "ssl_verify_identity", _) => Err("use true or false"),
+            _ => Err("not supported, remove it"),
+        };
+        // Without the value, which may be a part of a password.
+        tls = tls.max(demand.map_err(|remedy| format!("parameter {key}: {remedy}"))?);
     }
     let opts = Opts::from_url(&format!("mysql://{base}?{}", files.join("&")))
         .map_err(|error| format!("{error}: {FORM}"))?;
@@ -395,32 +405,6 @@ fn read_url(url: &str) -> Result<Opts, String> {
     }
     let ssl_opts = ssl_opts(&opts, tls)?;
     Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl_opts).into())
-}
-
-/// Clients write names and values with `-` or `_`, and in upper or lower case.
-fn plain(text: &str) -> String {
-    text.to_lowercase().replace('-', "_")
-}
-
-/// Returns how much TLS a parameter demands. The error says what to write instead.
-fn tls_demand(name: &str, value: &str) -> Result<Tls, &'static str> {
-    match (name, value) {
-        ("charset", "utf8" | "utf8mb4")
-        | ("ssl_mode", "disabled")
-        | ("ssl_verify_identity", "false") => Ok(Tls::Off),
-        ("ssl_mode", "required")
-        | ("sslaccept", "accept_invalid_certs")
-        | ("ssl_verify_cert", "false") => Ok(Tls::Encrypted),
-        ("ssl_mode", "verify_ca") | ("ssl_verify_cert", "true") => Ok(Tls::VerifyCa),
-        ("ssl_mode", "verify_identity")
-        | ("sslaccept", "strict")
-        | ("ssl_verify_identity", "true") => Ok(Tls::VerifyIdentity),
-        ("charset", _) => Err("use utf8mb4"),
-        ("ssl_mode", _) => Err("use DISABLED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"),
-        ("sslaccept", _) => Err("use strict or accept_invalid_certs"),
-        ("ssl_verify_cert" | "ssl_verify_identity", _) => Err("use true or false"),
-        _ => Err("not supported, remove it"),
-    }
 }
 
 /// Returns the TLS options, or `None` if there is to be no TLS. A CA alone demands verification, as
@@ -470,25 +454,17 @@ struct Session<'a> {
 /// Connects, waits until no other run uses the database, and refuses to go on if there is a table or
 /// view with our name that this program did not create.
 fn open_session(server: &Server) -> Result<Session<'_>, Failure> {
-    let mut conn = server.wait(|| match connect(&server.opts) {
-        Err(error) if is_unreachable(&error) || is_closed(&error) => {
-            Continue(server.explain(CONNECT, &error))
-        }
-        result => Break(result.map_err(|error| server.failure(CONNECT, &error))),
-    })?;
-
-    let busy = format!(
-        "{server}: another run uses this database; wait for it, or raise TIDB_TIMEOUT. A run that \
-         died holds its lock for up to 20 s. INFORMATION_SCHEMA.CLUSTER_PROCESSLIST lists the \
-         sessions of all TiDB servers"
-    );
-    let lock = include_str!("../sql/1b_get_lock.sql");
-    server.wait(|| match query_row(&mut conn, lock) {
-        Ok(Some(true)) => Break(Ok(())),
-        Ok(_) => Continue(busy.clone()),
-        Err(Error::MySqlError(error)) if is_contention(&error) => Continue(busy.clone()),
-        Err(Error::MySqlError(error)) if error.code == NOT_SUPPORTED => Break(Ok(())),
-        Err(error) => Break(Err(server.failure("get the lock", &error))),
+    let mut conn =
+        server.wait(|| connect(&server.opts).map_err(|error| server.failure(CONNECT, &error)))?;
+    server.wait(|| match query_row(&mut conn, include_str!("../sql/1b_get_lock.sql")) {
+        Ok(Some(true)) => Ok(()),
+        Err(Error::MySqlError(error)) if error.code == NOT_SUPPORTED => Ok(()),
+        Err(error) => Err(server.failure("get the lock", &error)),
+        Ok(_) => Err(Failure::Temporary(format!(
+            "{server}: another run uses this database; wait for it, or raise TIDB_TIMEOUT. A run \
+             that died holds its lock for up to 20 s. INFORMATION_SCHEMA.CLUSTER_PROCESSLIST lists \
+             the sessions of all TiDB servers"
+        ))),
     })?;
 
     let tables = include_str!("../sql/1c_find_other_tables.sql");
@@ -561,96 +537,84 @@ fn try_addresses<T>(opts: &Opts, open: impl Fn(Opts) -> mysql::Result<T>) -> mys
     }
 }
 
-// ---- Failures: whether to wait, the exit status, the cause, and what to do ---------------------
+// ---- Failures: whether to try again, the exit status, the cause, and what to do ----------------
 
-/// The variable in `1a_set_session.sql` that only TiDB has is unknown.
+/// The server does not know the variable in `1a_set_session.sql` that only TiDB has.
 const UNKNOWN_VARIABLE: u16 = 1193;
 
 impl Server {
-    /// Repeats an attempt until it breaks with its result, or until the timeout: then its reason to
-    /// continue is the failure. Logs the first reason.
-    fn wait<T>(
-        &self,
-        mut attempt: impl FnMut() -> ControlFlow<Result<T, Failure>, String>,
-    ) -> Result<T, Failure> {
+    /// Repeats an attempt while its failure is temporary, until the timeout. Logs the first failure.
+    fn wait<T>(&self, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
         let start = Instant::now();
         let mut is_logged = false;
         loop {
-            let reason = match attempt() {
-                Break(result) => return result,
-                Continue(reason) => reason,
-            };
-            if start.elapsed() >= self.timeout {
-                return Err(Failure::Deployment(reason));
+            match attempt() {
+                Err(Failure::Temporary(message)) if start.elapsed() < self.timeout => {
+                    if !is_logged {
+                        info!("{message}; waiting up to {} s", self.timeout.as_secs());
+                        is_logged = true;
+                    }
+                    thread::sleep(Duration::from_millis(200));
+                }
+                result => return result,
             }
-            if !is_logged {
-                info!("{reason}; waiting up to {} s", self.timeout.as_secs());
-                is_logged = true;
-            }
-            thread::sleep(Duration::from_millis(200));
         }
     }
 
     /// Turns the error of a step into a failure.
     fn failure(&self, step: &str, error: &Error) -> Failure {
-        let message = self.explain(step, error);
-        match error {
-            // Not the deployment's fault: another server, or a certificate file on this side.
-            Error::MySqlError(MySqlError { code: UNKNOWN_VARIABLE, .. }) | Error::TlsError(_) => {
-                Failure::NothingTested(message)
-            }
-            _ => Failure::Deployment(message),
-        }
-    }
-
-    /// Explains the error of a step in one line: the cause, then what to do about it.
-    fn explain(&self, step: &str, error: &Error) -> String {
-        // Each kind on its own, because the text of `Error` wraps theirs.
-        let cause = match (error, io_error_kind(error)) {
-            (_, Some(TimedOut | WouldBlock)) => {
-                format!("timed out after {} s", self.timeout.as_secs())
-            }
-            (Error::MySqlError(error), _) => error.to_string().replace('\n', " "),
-            (Error::DriverError(error), _) => error.to_string(),
-            (Error::IoError(error), _) => error.to_string(),
+        use ErrorKind::{ConnectionRefused, InvalidData, TimedOut, WouldBlock};
+        let kind = io_error_kind(error);
+        let is_connecting = step == CONNECT;
+        let is_timeout = matches!(kind, Some(TimedOut | WouldBlock));
+        // `Error` would only wrap the text of these errors.
+        let cause = match error {
+            _ if is_timeout => format!("timed out after {} s", self.timeout.as_secs()),
+            Error::MySqlError(error) => error.to_string().replace('\n', " "),
+            Error::DriverError(error) => error.to_string(),
+            Error::IoError(error) => error.to_string(),
             _ => error.to_string(),
         };
-        let has_tls = self.opts.get_ssl_opts().is_some();
-        let remedy = match (error, io_error_kind(error)) {
+        let remedy = match (error, kind) {
             (Error::MySqlError(error), _) => remedy(error),
-            (Error::TlsError(_), _) => {
-                "; correct the files of ssl-ca, cert_chain_path and priv_key_path"
-            }
-            (_, Some(TimedOut | WouldBlock)) if step == CONNECT => {
-                "; check for a firewall or an IP access list on the way"
-            }
-            (_, Some(TimedOut | WouldBlock)) => {
+            (Error::TlsError(_), _) => "; correct the files of ssl-ca and the client certificate",
+            _ if is_timeout && is_connecting => "; check firewalls and IP access lists",
+            _ if is_timeout => {
                 "; TiDB may be unable to reach PD (cluster metadata) or TiKV (storage), or another \
-                 TiDB server has just died (DDL then waits for up to two minutes): see ADMIN SHOW \
-                 DDL JOBS"
+                 TiDB server has just died (DDL then waits up to two minutes): see ADMIN SHOW DDL \
+                 JOBS"
             }
             (_, Some(ConnectionRefused)) => {
-                "; start TiDB (on this machine: `make tidb`), or correct DATABASE_URL"
+                "; start TiDB (here: `make tidb`) or correct DATABASE_URL"
             }
-            (_, Some(_)) if is_closed(error) => {
+            _ if is_closed(error) => {
                 "; connection closed: the server may be starting or stopping, the session may have \
                  been killed, or this is not TiDB's port"
             }
-            (_, Some(InvalidData)) if has_tls => {
+            (_, Some(InvalidData)) if self.opts.get_ssl_opts().is_some() => {
                 "; cannot set up TLS: check that the server's certificate is for this host name; \
                  if its CA is private, add ssl-ca=/path/to/ca.pem"
             }
-            // A TiDB server that requires TLS refuses an unencrypted login with an error that has
-            // no SQL state, which the driver cannot read.
+            // If a TiDB server requires TLS, its error has no SQL state: the driver cannot read it.
             (_, Some(InvalidData)) | (Error::CodecError(_), _) => {
                 "; not MySQL's protocol: correct host and port; if the server requires TLS, add \
                  ssl-mode=VERIFY_IDENTITY"
             }
-            // The kind of the system's error for a name that does not resolve has no stable name.
+            // The kind of error for a name that does not resolve cannot be named in stable Rust.
             _ if is_unreachable(error) => "; correct the host in DATABASE_URL, or the network",
             _ => "",
         };
-        format!("{self}: {step}: {cause}{remedy}")
+        let message = format!("{self}: {step}: {cause}{remedy}");
+        match error {
+            Error::MySqlError(error) if error.code == UNKNOWN_VARIABLE => {
+                Failure::NothingTested(message)
+            }
+            Error::TlsError(_) => Failure::NothingTested(message),
+            Error::MySqlError(error) if is_contention(error) => Failure::Temporary(message),
+            _ if is_connecting && is_unreachable(error) => Failure::Temporary(message),
+            _ if is_connecting && is_closed(error) => Failure::Temporary(message),
+            _ => Failure::Deployment(message),
+        }
     }
 }
 
@@ -689,6 +653,7 @@ fn is_unreachable(error: &Error) -> bool {
 
 /// Whether the connection was closed, as a container's port does before its server listens.
 fn is_closed(error: &Error) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     let kind = io_error_kind(error);
     matches!(kind, Some(BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof))
 }
@@ -699,7 +664,7 @@ fn io_error_kind(error: &Error) -> Option<ErrorKind> {
         Error::IoError(error) => Some(error.kind()),
         Error::CodecError(error) => Some(error.source()?.downcast_ref::<io::Error>()?.kind()),
         Error::DriverError(DriverError::CouldNotConnect(Some((_, _, kind)))) => Some(*kind),
-        Error::DriverError(DriverError::ConnectTimeout) => Some(TimedOut),
+        Error::DriverError(DriverError::ConnectTimeout) => Some(ErrorKind::TimedOut),
         _ => None,
     }
 }

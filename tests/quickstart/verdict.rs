@@ -141,8 +141,8 @@ fn listener(greeting: &'static [u8], closes: bool) -> u16 {
 fn what_listens_there_is_told_apart() {
     let ssh = b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n";
     for (port, words) in [
-        (free_port(), "start TiDB (on this machine: `make tidb`), or correct DATABASE_URL"),
-        (listener(b"", false), "timed out after 1 s; check for a firewall or an IP access list"),
+        (free_port(), "start TiDB (here: `make tidb`) or correct DATABASE_URL"),
+        (listener(b"", false), "timed out after 1 s; check firewalls and IP access lists"),
         (listener(b"", true), "connection closed"),
         (listener(ssh, false), "not MySQL's protocol"),
     ] {
