@@ -606,13 +606,13 @@ impl Server {
         };
         let message = format!("{self}: {step}: {cause}{remedy}");
         match error {
-            Error::MySqlError(error) if error.code == UNKNOWN_VARIABLE => {
+            Error::MySqlError(MySqlError { code: UNKNOWN_VARIABLE, .. }) | Error::TlsError(_) => {
                 Failure::NothingTested(message)
             }
-            Error::TlsError(_) => Failure::NothingTested(message),
             Error::MySqlError(error) if is_contention(error) => Failure::Temporary(message),
-            _ if is_connecting && is_unreachable(error) => Failure::Temporary(message),
-            _ if is_connecting && is_closed(error) => Failure::Temporary(message),
+            _ if is_connecting && (is_unreachable(error) || is_closed(error)) => {
+                Failure::Temporary(message)
+            }
             _ => Failure::Deployment(message),
         }
     }
