@@ -1,9 +1,9 @@
 //! The TiDB quick start for Rust: creates two tables in TiDB, the distributed SQL database that
 //! speaks MySQL's protocol, inserts, deletes and updates rows, and prints a join.
 //!
-//! Run it with `make run`, or set `DATABASE_URL` and type `cargo run`. The tutorial comes first, one
-//! function for each step: copy its types, `open_pool` and the step functions as they are. The
-//! supporting code after them turns the tutorial into a smoke test.
+//! Run it with `make run`, or set `DATABASE_URL` and type `cargo run`. The tutorial comes first,
+//! with one function for each step: copy its types, `open_pool` without its `pool_opts`, and the
+//! step functions. The supporting code after them turns the tutorial into a smoke test.
 
 use std::process::ExitCode;
 
@@ -19,7 +19,7 @@ enum Gender {
     Male,
 }
 
-/// Makes `Gender` a statement parameter, sent by its name. To read an ENUM, use `String`.
+/// Lets a `Gender` be a statement parameter: it is sent by name. Read an ENUM column as `String`.
 impl From<Gender> for Value {
     fn from(gender: Gender) -> Self {
         match gender {
@@ -95,8 +95,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the steps in the order of the tutorial and returns the rows of the join. The second argument
-/// of `step` is the expected result; a step that fails or returns another result is the last.
+/// Runs the steps in the order of the tutorial and returns the rows of the join. The second
+/// argument of `step` is the expected result. The run stops at the first step that fails or returns
+/// a different result.
 fn run_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure> {
     let mut session = open_session(server)?;
     session.step("1. drop and create users and orders", (), create_tables)?;
@@ -133,10 +134,11 @@ fn run_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure> 
     Ok(rows)
 }
 
-/// Step 1: drops both tables and creates them again. Their table comment says that a run may drop them.
+/// Step 1: drops both tables and creates them again. Their table comment marks them as tables that
+/// a run may drop.
 fn create_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
     drop_tables(conn)?;
-    // One call for each statement: if a call has several, `query_drop` ignores an error in the second.
+    // One call for each statement: with several in one, an error in the second is not reported.
     conn.query_drop(include_str!("../sql/1e_create_users.sql"))?;
     conn.query_drop(include_str!("../sql/1f_create_orders.sql"))
 }
@@ -159,7 +161,7 @@ fn insert_orders(conn: &mut impl Queryable, orders: &[Order]) -> mysql::Result<u
 }
 
 /// Inserts rows of `N` columns with one statement and returns their number. `insert_one` is the
-/// statement for a single row; it ends with a `?` for each column. A statement can have at most 65,535
+/// statement for one row; it ends with a `?` for each column. A statement takes at most 65,535
 /// parameters. `exec_batch` is shorter, but sends and commits each row separately.
 fn insert_rows<const N: usize>(
     conn: &mut impl Queryable,
@@ -183,7 +185,7 @@ fn delete_order(conn: &mut impl Queryable, oid: i32) -> mysql::Result<u64> {
     Ok(conn.exec_iter(include_str!("../sql/3_delete_order.sql"), (oid,))?.affected_rows())
 }
 
-/// Step 4: sets the price of an order and returns the number of changed rows, 0 if it is the same.
+/// Step 4: sets the price of an order and returns the number of changed rows: 0 if it is the same.
 fn set_price(conn: &mut impl Queryable, oid: i32, price: f32) -> mysql::Result<u64> {
     Ok(conn.exec_iter(include_str!("../sql/4_update_order.sql"), (price, oid))?.affected_rows())
 }
@@ -212,7 +214,7 @@ use mysql::{ClientIdentity, Conn, DriverError, Error, MySqlError, PooledConn, Ss
 /// What `--help` prints.
 const HELP: &str = "\
 Usage: tidb-rust-mysql-quickstart [--cleanup | --help | --version]
-  --cleanup      after success, drop the two tables that this program created
+  --cleanup      after a successful run, drop the two tables of this program
   -h, --help     print this help
   -V, --version  print the version
 Environment variables:
@@ -299,20 +301,20 @@ impl Server {
         let seconds = variable("TIDB_TIMEOUT", "30")?;
         let timeout: NonZeroU32 = seconds
             .parse()
-            .map_err(|error| format!("TIDB_TIMEOUT={seconds}: use whole seconds ({error})"))?;
+            .map_err(|_| format!("TIDB_TIMEOUT={seconds}: use whole seconds, 1 or more"))?;
         let timeout = Duration::from_secs(timeout.get().into());
         let url = variable("DATABASE_URL", "mysql://root@127.0.0.1:4000/test_sqlalchemy")?;
         let opts = read_url(&url).map_err(|error| format!("DATABASE_URL: {error}"))?;
         let opts = OptsBuilder::from_opts(opts)
             .init(vec![include_str!("../sql/1a_set_session.sql")])
-            // Otherwise the driver changes to the Unix socket that the server names. Behind a
-            // tunnel or a container's port, that can be the socket of another server.
+            // Otherwise the driver may switch to the Unix socket that the server reports. Through a
+            // tunnel or a published container port, that can be a different server's socket.
             .prefer_socket(false)
             // Saves a query for the server's limit. No packet of this program comes near 1 MiB.
             .max_allowed_packet(Some(1 << 20))
             // Half of it, because `try_addresses` makes two attempts.
             .tcp_connect_timeout(Some(timeout / 2))
-            // By default there is no timeout. `GET_LOCK` itself takes up to a second.
+            // By default there is no timeout. `GET_LOCK` takes up to a second, also if this is 1.
             .read_timeout(Some(timeout + Duration::from_millis(500)));
         let server = Self { opts: opts.into(), timeout };
         let host = server.opts.get_ip_or_hostname();
@@ -336,7 +338,7 @@ fn variable(name: &str, default: &str) -> Result<String, String> {
 /// How much TLS is demanded, from the least to the most.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Tls {
-    /// No encryption.
+    /// Nothing is demanded.
     Off,
     /// Encryption without verification.
     Encrypted,
@@ -391,15 +393,15 @@ fn read_url(url: &str) -> Result<Opts, String> {
             ("ssl_verify_cert" | "ssl_verify_identity", _) => Err("use true or false"),
             _ => Err("not supported, remove it"),
         };
-        // Without the value, which may be a part of a password.
+        // Without the value, which may be a password, as in `?password=...`.
         tls = tls.max(demand.map_err(|remedy| format!("parameter {key}: {remedy}"))?);
     }
     let opts = Opts::from_url(&format!("mysql://{base}?{}", files.join("&")))
         .map_err(|error| format!("{error}: {FORM}"))?;
     match opts.get_db_name() {
         None => return Err(format!("no database: {FORM}")),
-        // TiDB puts the name between backticks at the login, and does not escape it.
-        Some(name) if name.contains('`') => return Err(format!("backtick in {name}")),
+        // TiDB puts the name in backticks at login and does not escape backticks in it.
+        Some(name) if name.contains('`') => return Err(format!("{name} contains a backtick")),
         _ if opts.get_tcp_port() == 0 => return Err("invalid port 0".to_owned()),
         _ => {}
     }
@@ -407,8 +409,9 @@ fn read_url(url: &str) -> Result<Opts, String> {
     Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl_opts).into())
 }
 
-/// Returns the TLS options, or `None` if there is to be no TLS. A CA alone demands verification, as
-/// does TiDB Cloud. The error names a certificate file that cannot be used: the driver would not.
+/// Returns the TLS options, or `None` for a connection without TLS. A CA without `ssl-mode` demands
+/// full verification, as does a TiDB Cloud host. The error names a certificate file that cannot be
+/// used, which the driver's errors do not.
 fn ssl_opts(opts: &Opts, demand: Tls) -> Result<Option<SslOpts>, String> {
     let host = opts.get_ip_or_hostname();
     let tls = match demand {
@@ -425,9 +428,10 @@ fn ssl_opts(opts: &Opts, demand: Tls) -> Result<Option<SslOpts>, String> {
         identity.map(ClientIdentity::priv_key_path),
     ];
     for file in files.into_iter().flatten() {
-        let text = fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let text =
+            fs::read_to_string(file).map_err(|e| format!("file '{}': {e}", file.display()))?;
         if !text.contains("-----END ") {
-            return Err(format!("{}: not a PEM file", file.display()));
+            return Err(format!("file '{}': not in PEM format", file.display()));
         }
     }
     let ssl_opts = ssl_opts
@@ -451,17 +455,16 @@ struct Session<'a> {
     conn: PooledConn,
 }
 
-/// Connects, waits until no other run uses the database, and refuses to go on if there is a table or
-/// view with our name that this program did not create.
+/// Connects, waits until no other run uses the database, and refuses to go on if a table or view
+/// has one of our names but was not created by this program.
 fn open_session(server: &Server) -> Result<Session<'_>, Failure> {
-    let mut conn =
-        server.wait(|| connect(&server.opts).map_err(|error| server.failure(CONNECT, &error)))?;
+    let mut conn = server.wait(|| connect(server))?;
     server.wait(|| match query_row(&mut conn, include_str!("../sql/1b_get_lock.sql")) {
         Ok(Some(true)) => Ok(()),
         Err(Error::MySqlError(error)) if error.code == NOT_SUPPORTED => Ok(()),
         Err(error) => Err(server.failure("get the lock", &error)),
         Ok(_) => Err(Failure::Temporary(format!(
-            "{server}: another run uses this database; wait for it, or raise TIDB_TIMEOUT. A run \
+            "{server}: another run uses this database: wait, or raise TIDB_TIMEOUT. A run \
              that died holds its lock for up to 20 s. INFORMATION_SCHEMA.CLUSTER_PROCESSLIST lists \
              the sessions of all TiDB servers"
         ))),
@@ -472,8 +475,8 @@ fn open_session(server: &Server) -> Result<Session<'_>, Failure> {
         .map_err(|error| server.failure("look for other tables", &error))?;
     if let Some(table) = table {
         return Err(Failure::NothingTested(format!(
-            "{server}: {table} was not created by this program; drop it, or use another database \
-             in DATABASE_URL"
+            "{server}: {table} was not created by this program: use another database in \
+             DATABASE_URL, or drop it if you do not need it"
         )));
     }
     let database = server.opts.get_db_name().unwrap_or_default();
@@ -507,24 +510,26 @@ fn query_row<T: FromRow>(conn: &mut PooledConn, sql: &str) -> mysql::Result<T> {
 }
 
 /// Opens the pool and takes its connection. Creates the database if it does not exist.
-fn connect(opts: &Opts) -> mysql::Result<PooledConn> {
+fn connect(server: &Server) -> Result<PooledConn, Failure> {
+    let failure = |error| server.failure(CONNECT, &error);
     let take = |opts| open_pool(opts)?.get_conn();
-    match try_addresses(opts, take) {
+    match try_addresses(&server.opts, take) {
         Err(Error::MySqlError(error)) if error.code == UNKNOWN_DATABASE => {
-            let name = opts.get_db_name().unwrap_or_default();
-            let no_database = OptsBuilder::from_opts(opts.clone()).db_name(None::<&str>);
+            let name = server.opts.get_db_name().unwrap_or_default();
+            let no_database = OptsBuilder::from_opts(server.opts.clone()).db_name(None::<&str>);
+            let mut conn = try_addresses(&no_database.into(), Conn::new).map_err(failure)?;
             // The name has no backtick: `read_url` refuses that.
-            try_addresses(&no_database.into(), Conn::new)?
-                .query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}`"))?;
-            try_addresses(opts, take)
+            conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}`"))
+                .map_err(|error| server.failure("create the database", &error))?;
+            try_addresses(&server.opts, take).map_err(failure)
         }
-        result => result,
+        result => result.map_err(failure),
     }
 }
 
-/// Connects with `open`. The driver tries only the first address of a name, for `localhost` often
-/// `::1`. If nothing answers there, tries once more, bound to an IPv4 address: then the driver tries
-/// all IPv4 addresses. If nothing answers there either, returns the first error.
+/// Connects with `open`. The driver tries only the first address of a name; for `localhost`, this
+/// is often `::1`. If it is unreachable, tries again with an IPv4 bind address: then the driver
+/// tries all IPv4 addresses. Returns the first error if both attempts fail.
 fn try_addresses<T>(opts: &Opts, open: impl Fn(Opts) -> mysql::Result<T>) -> mysql::Result<T> {
     let first = open(opts.clone());
     if !first.as_ref().is_err_and(is_unreachable) {
@@ -543,7 +548,7 @@ fn try_addresses<T>(opts: &Opts, open: impl Fn(Opts) -> mysql::Result<T>) -> mys
 const UNKNOWN_VARIABLE: u16 = 1193;
 
 impl Server {
-    /// Repeats an attempt while its failure is temporary, until the timeout. Logs the first failure.
+    /// Repeats an attempt while its failure is temporary, until the timeout. Logs the first one.
     fn wait<T>(&self, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
         let start = Instant::now();
         let mut is_logged = false;
@@ -577,7 +582,7 @@ impl Server {
         };
         let remedy = match (error, kind) {
             (Error::MySqlError(error), _) => remedy(error),
-            (Error::TlsError(_), _) => "; correct the files of ssl-ca and the client certificate",
+            (Error::TlsError(_), _) => "; check the CA and client certificate files",
             _ if is_timeout && is_connecting => "; check firewalls and IP access lists",
             _ if is_timeout => {
                 "; TiDB may be unable to reach PD (cluster metadata) or TiKV (storage), or another \
@@ -600,7 +605,7 @@ impl Server {
                 "; not MySQL's protocol: correct host and port; if the server requires TLS, add \
                  ssl-mode=VERIFY_IDENTITY"
             }
-            // The kind of error for a name that does not resolve cannot be named in stable Rust.
+            // There is no stable `ErrorKind` for a name that does not resolve.
             _ if is_unreachable(error) => "; correct the host in DATABASE_URL, or the network",
             _ => "",
         };
