@@ -464,9 +464,9 @@ fn open_session(server: &Server) -> Result<Session<'_>, Failure> {
         Err(Error::MySqlError(error)) if error.code == NOT_SUPPORTED => Ok(()),
         Err(error) => Err(server.failure("get the lock", &error)),
         Ok(_) => Err(Failure::Temporary(format!(
-            "{server}: another run uses this database: wait, or raise TIDB_TIMEOUT. A run \
-             that died holds its lock for up to 20 s. INFORMATION_SCHEMA.CLUSTER_PROCESSLIST lists \
-             the sessions of all TiDB servers"
+            "{server}: another run uses this database: wait, or raise TIDB_TIMEOUT. A run that \
+             died holds its lock for up to 20 s. INFORMATION_SCHEMA.CLUSTER_PROCESSLIST lists the \
+             sessions of all TiDB servers"
         ))),
     })?;
 
@@ -611,7 +611,10 @@ impl Server {
         };
         let message = format!("{self}: {step}: {cause}{remedy}");
         match error {
-            Error::MySqlError(MySqlError { code: UNKNOWN_VARIABLE, .. }) | Error::TlsError(_) => {
+            // Only while connecting: after that, something may have been changed.
+            Error::MySqlError(MySqlError { code: UNKNOWN_VARIABLE, .. }) | Error::TlsError(_)
+                if is_connecting =>
+            {
                 Failure::NothingTested(message)
             }
             Error::MySqlError(error) if is_contention(error) => Failure::Temporary(message),

@@ -172,6 +172,16 @@ fn silence_at_any_packet_is_a_failure_in_time() {
 }
 
 #[test]
+fn a_database_that_is_not_created_in_time_is_a_step_of_its_own() {
+    let proxy = Proxy::start(Server::shared().port, |packet| {
+        let creates = packet.server == 0 && find(&packet, b"CREATE DATABASE").is_some();
+        if creates { Verdict::Silence } else { Verdict::Pass }
+    });
+    let failed = run(quickstart(&proxy.url("never_created")).env("TIDB_TIMEOUT", "1"));
+    failed.assert_refused(1, &["create the database: timed out after 1 s", "SHOW DDL JOBS"]);
+}
+
+#[test]
 fn a_server_that_never_greets() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("mysql://root@127.0.0.1:{}/d", listener.local_addr().unwrap().port());

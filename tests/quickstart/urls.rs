@@ -228,7 +228,9 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
             "?ssl-ca={FOLDER}/garbage",
             "?ssl-ca={CA}&cert_chain_path={FOLDER}/garbage&priv_key_path={FOLDER}/client-key.pem",
         ] {
-            tls.run("mysql", "secure", parameters).assert_refused(2, &[]);
+            // What looks like a PEM file is read by the driver, which does not name it.
+            let words = if content.contains("END") { "certificate files" } else { "/garbage'" };
+            tls.run("mysql", "secure", parameters).assert_refused(2, &[words]);
         }
     }
 
@@ -270,7 +272,7 @@ fn strings_that_cannot_be_honoured_are_refused_by_name() {
         ("mysql", "/d?ssl-mode=BANANA", &["ssl-mode", "DISABLED, REQUIRED, VERIFY_CA or"]),
         ("mysql", "/d?ssl-mode=PREFERRED", &["ssl-mode", "VERIFY_IDENTITY"]),
         ("mysql", "/d?ssl-mode", &["ssl-mode: use DISABLED"]),
-        ("mysql", "/d?ssl-ca=", &["No such file"]),
+        ("mysql", "/d?ssl-ca=", &["file '': No such file"]),
         ("mysql", "/d?sslaccept=perhaps", &["sslaccept", "strict or accept_invalid_certs"]),
         ("mysql", "/d?ssl_verify_cert=yes", &["ssl_verify_cert", "true or false"]),
         ("mysql", "/d?ssl_verify_identity=", &["ssl_verify_identity: use true or false"]),
