@@ -8,8 +8,8 @@
 use std::process::ExitCode;
 
 use log::error;
-use mysql::prelude::{FromRow, Queryable};
-use mysql::{FromRowError, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts, Row, Value};
+use mysql::prelude::Queryable;
+use mysql::{Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts, Value};
 use once_cell::sync::OnceCell;
 
 /// A user's gender, stored in an ENUM column.
@@ -49,15 +49,6 @@ struct UserOrder {
     price: f32,
 }
 
-/// Reads the columns by position. The driver's feature `derive` reads them by name, but adds 20
-/// crates to the build.
-impl FromRow for UserOrder {
-    fn from_row_opt(row: Row) -> Result<Self, FromRowError> {
-        let (name, price) = FromRow::from_row_opt(row)?;
-        Ok(Self { name, price })
-    }
-}
-
 /// The program's connection pool.
 static POOL: OnceCell<Pool> = OnceCell::new();
 
@@ -95,21 +86,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the steps in the order of the tutorial and returns the rows of the join. The second
-/// argument of `step` is the expected result. The run stops at the first step that fails or returns
-/// a different result.
+/// Runs the steps in the order of the tutorial and returns the rows of the join. `check` compares the
+/// result of a step with the expected one. The run stops at the first step that fails or differs.
 fn run_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure> {
-    let mut session = open_session(server)?;
-    session.step("1. drop and create users and orders", (), create_tables)?;
+    let mut conn = open_session(server)?;
+    server.check("1. drop and create users and orders", (), create_tables(&mut conn))?;
 
     let users = [
         User { name: "Alice".to_owned(), gender: Gender::Female },
         User { name: "Peter".to_owned(), gender: Gender::Male },
         User { name: "Ben".to_owned(), gender: Gender::Male },
     ];
-    session.step("2. insert three users", 3, |conn| insert_users(conn, &users))?;
+    server.check("2. insert three users", 3, insert_users(&mut conn, &users))?;
     let order = Order { uid: 1, price: 2.5 };
-    session.step("2. insert one order", 1, |conn| insert_orders(conn, &[order]))?;
+    server.check("2. insert one order", 1, insert_orders(&mut conn, &[order]))?;
     let orders = [
         Order { uid: 1, price: 0.5 },
         Order { uid: 2, price: 4.5 },
@@ -117,19 +107,18 @@ fn run_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure> 
         Order { uid: 3, price: 212.5 },
         Order { uid: 3, price: 8.5 },
     ];
-    session.step("2. insert five orders", 5, |conn| insert_orders(conn, &orders))?;
+    server.check("2. insert five orders", 5, insert_orders(&mut conn, &orders))?;
 
-    session.step("3. delete order 4", 1, |conn| delete_order(conn, 4))?;
-    session.step("4. set the price of order 1 to 3.5", 1, |conn| set_price(conn, 1, 3.5))?;
+    server.check("3. delete order 4", 1, delete_order(&mut conn, 4))?;
+    server.check("4. set the price of order 1 to 3.5", 1, set_price(&mut conn, 1, 3.5))?;
 
     let bens_orders = vec![
         UserOrder { name: "Ben".to_owned(), price: 212.5 },
         UserOrder { name: "Ben".to_owned(), price: 8.5 },
     ];
-    let rows =
-        session.step("5. join users and orders", bens_orders, |conn| user_orders(conn, 3))?;
+    let rows = server.check("5. join users and orders", bens_orders, user_orders(&mut conn, 3))?;
     if cleanup {
-        session.step("clean up: drop users and orders", (), drop_tables)?;
+        server.check("clean up: drop users and orders", (), drop_tables(&mut conn))?;
     }
     Ok(rows)
 }
@@ -192,23 +181,28 @@ fn set_price(conn: &mut impl Queryable, oid: i32, price: f32) -> mysql::Result<u
 
 /// Step 5: returns a user's name with the price of each of their orders, oldest order first.
 fn user_orders(conn: &mut impl Queryable, uid: i32) -> mysql::Result<Vec<UserOrder>> {
-    let rows = conn.exec_opt(include_str!("../sql/5_join_users_orders.sql"), (uid,))?;
     // `exec` would panic on a row that cannot be converted, such as one with a NULL.
-    Ok(rows.into_iter().collect::<Result<_, _>>()?)
+    let rows = conn.exec_opt(include_str!("../sql/5_join_users_orders.sql"), (uid,))?;
+    let to_user_order = |row| {
+        let (name, price) = row?;
+        Ok(UserOrder { name, price })
+    };
+    rows.into_iter().map(to_user_order).collect()
 }
 
 // ---- Supporting code: the command line ---------------------------------------------------------
 
-use std::env::{self, VarError};
 use std::error::Error as _;
-use std::fmt::{self, Debug, Display};
+use std::fmt::Debug;
 use std::io::{self, ErrorKind, Write};
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::{env, fs, thread};
 
+use Failure::{Deployment, NothingTested, Temporary};
 use log::{info, warn};
+use mysql::prelude::FromRow;
 use mysql::{ClientIdentity, Conn, DriverError, Error, MySqlError, PooledConn, SslOpts};
 
 /// What `--help` prints.
@@ -218,8 +212,7 @@ Usage: tidb-rust-mysql-quickstart [--cleanup | --help | --version]
   -h, --help     print this help
   -V, --version  print the version
 Environment variables:
-  DATABASE_URL   where to connect
-                 [default: mysql://root@127.0.0.1:4000/test_sqlalchemy]
+  DATABASE_URL   [default: mysql://root@127.0.0.1:4000/test_sqlalchemy]
   TIDB_TIMEOUT   timeout of each wait, in whole seconds [default: 30]
   RUST_LOG       off, error, warn, info, debug or trace [default: info]
 Exit status:
@@ -237,62 +230,45 @@ enum Failure {
     Temporary(String),
 }
 
-/// Does what the arguments say.
+/// Does what the arguments say and prints one text to stdout.
 fn run() -> Result<(), Failure> {
-    let start = Instant::now();
-    let arguments: Vec<_> =
-        env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
-    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let cleanup = match words.as_slice() {
-        [] => false,
-        ["--cleanup"] => true,
-        ["-h" | "--help"] => return print(HELP),
-        ["-V" | "--version"] => {
-            return print(concat!("tidb-rust-mysql-quickstart ", env!("CARGO_PKG_VERSION")));
-        }
-        _ => {
-            let message = format!("unsupported arguments {words:?}: see --help");
-            return Err(Failure::NothingTested(message));
-        }
+    let arguments: Vec<_> = env::args_os().skip(1).collect();
+    let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap_or_default()).collect();
+    let text = match words.as_slice() {
+        [] => run_and_format(false)?,
+        ["--cleanup"] => run_and_format(true)?,
+        ["-h" | "--help"] => HELP.to_owned(),
+        ["-V" | "--version"] => format!("tidb-rust-mysql-quickstart {}", env!("CARGO_PKG_VERSION")),
+        _ => return Err(NothingTested(format!("unsupported arguments {arguments:?}: see --help"))),
     };
-    let server = Server::from_env().map_err(Failure::NothingTested)?;
-    let rows = run_steps(&server, cleanup)?;
-    let pairs: Vec<_> = rows.iter().map(|row| format!("('{}', {})", row.name, row.price)).collect();
-    print(&format!("[{}]", pairs.join(", ")))?;
-    log_duration("passed", start);
-    Ok(())
-}
-
-/// Prints a line to stdout. A reader that has closed the pipe, as in `| true`, is not a failure.
-fn print(line: &str) -> Result<(), Failure> {
-    match writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush()) {
+    match writeln!(io::stdout(), "{text}") {
+        // A reader that has closed the pipe, as in `| true`, is not a failure.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::Deployment(format!("cannot write to stdout: {error}")))
+            Err(Deployment(format!("cannot write to stdout: {error}")))
         }
         _ => Ok(()),
     }
 }
 
-/// Logs the time since `start`.
-fn log_duration(name: &str, start: Instant) {
-    info!("{name:<40}{:>8.1} ms", start.elapsed().as_secs_f64() * 1e3);
+/// Runs the steps and returns the rows as Python would print them.
+fn run_and_format(cleanup: bool) -> Result<String, Failure> {
+    let start = Instant::now();
+    let server = Server::from_env().map_err(NothingTested)?;
+    let rows = run_steps(&server, cleanup)?;
+    info!("passed in {} ms", start.elapsed().as_millis());
+    let pairs: Vec<_> = rows.iter().map(|row| format!("('{}', {})", row.name, row.price)).collect();
+    Ok(format!("[{}]", pairs.join(", ")))
 }
 
 // ---- The server: the environment, and the connection strings of other MySQL clients ------------
 
 /// The server to connect to.
 struct Server {
+    /// Host, port and TLS, with which each message about the server begins.
+    name: String,
     opts: Opts,
     /// The timeout of each wait.
     timeout: Duration,
-}
-
-/// Host, port and TLS, with which each message about the server begins.
-impl Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tls = if self.opts.get_ssl_opts().is_some() { "on" } else { "off" };
-        write!(f, "{}:{}, TLS {tls}", self.opts.get_ip_or_hostname(), self.opts.get_tcp_port())
-    }
 }
 
 impl Server {
@@ -316,31 +292,27 @@ impl Server {
             .tcp_connect_timeout(Some(timeout / 2))
             // By default there is no timeout. `GET_LOCK` takes up to a second, also if this is 1.
             .read_timeout(Some(timeout + Duration::from_millis(500)));
-        let server = Self { opts: opts.into(), timeout };
-        let host = server.opts.get_ip_or_hostname();
-        let is_local = matches!(&*host, "127.0.0.1" | "[::1]" | "localhost");
-        if server.opts.get_ssl_opts().is_none() && !is_local {
-            warn!("{server}: the connection is not encrypted and the server is not verified");
+        let opts = Opts::from(opts);
+        let host = opts.get_ip_or_hostname();
+        let tls = if opts.get_ssl_opts().is_some() { "on" } else { "off" };
+        let name = format!("{host}:{}, TLS {tls}", opts.get_tcp_port());
+        if tls == "off" && !matches!(&*host, "127.0.0.1" | "[::1]" | "localhost") {
+            warn!("{name}: the connection is not encrypted and the server is not verified");
         }
-        Ok(server)
+        Ok(Self { name, opts, timeout })
     }
 }
 
 /// Returns an environment variable, or `default` if it is not set.
 fn variable(name: &str, default: &str) -> Result<String, String> {
-    match env::var(name) {
-        Ok(value) => Ok(value),
-        Err(VarError::NotPresent) => Ok(default.to_owned()),
-        Err(VarError::NotUnicode(_)) => Err(format!("{name} is not valid UTF-8")),
-    }
+    let value = env::var_os(name).unwrap_or_else(|| default.into());
+    value.into_string().map_err(|_| format!("{name} is not valid UTF-8"))
 }
 
 /// How much TLS is demanded, from the least to the most.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Tls {
-    /// Nothing is demanded.
-    Off,
-    /// Encryption without verification.
+    NotDemanded,
     Encrypted,
     /// Also a certificate from a trusted CA.
     VerifyCa,
@@ -358,66 +330,67 @@ fn read_url(url: &str) -> Result<Opts, String> {
     }
     let (base, parameters) = rest.split_once('?').unwrap_or((rest, ""));
     // In a password such as `a/b`, the driver would take `a` for the port and `b` for the database.
-    let database = base.split_once('/').map_or("", |(_, database)| database);
+    let (_, database) = base.split_once('/').unwrap_or_default();
     if database.contains(['/', '@']) || parameters.contains('@') || rest.contains('#') {
         return Err("percent-encode special characters: / ? # @ as %2F %3F %23 %40".to_owned());
     }
-    let mut tls = Tls::Off;
+    let mut tls = Tls::NotDemanded;
     let mut files = Vec::new();
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         // Clients write names and values with `-` or `_`, and in upper or lower case.
         let plain = |text: &str| text.to_lowercase().replace('-', "_");
         let demand = match (&*plain(key), &*plain(value)) {
-            ("ssl_ca" | "sslca" | "sslcert" | "root_cert_path", _) => {
+            ("ssl_ca" | "sslca" | "sslcert", _) => {
                 files.push(format!("root_cert_path={value}"));
-                Ok(Tls::Off)
+                Tls::NotDemanded
             }
-            (name @ ("cert_chain_path" | "priv_key_path"), _) => {
+            (name @ ("root_cert_path" | "cert_chain_path" | "priv_key_path"), _) => {
                 files.push(format!("{name}={value}"));
-                Ok(Tls::Off)
+                Tls::NotDemanded
             }
             ("charset", "utf8" | "utf8mb4")
             | ("ssl_mode", "disabled")
-            | ("ssl_verify_identity", "false") => Ok(Tls::Off),
+            | ("ssl_verify_identity", "false") => Tls::NotDemanded,
             ("ssl_mode", "required")
             | ("sslaccept", "accept_invalid_certs")
-            | ("ssl_verify_cert", "false") => Ok(Tls::Encrypted),
-            ("ssl_mode", "verify_ca") | ("ssl_verify_cert", "true") => Ok(Tls::VerifyCa),
+            | ("ssl_verify_cert", "false") => Tls::Encrypted,
+            ("ssl_mode", "verify_ca") | ("ssl_verify_cert", "true") => Tls::VerifyCa,
             ("ssl_mode", "verify_identity")
             | ("sslaccept", "strict")
-            | ("ssl_verify_identity", "true") => Ok(Tls::VerifyIdentity),
-            ("charset", _) => Err("use utf8mb4"),
-            ("ssl_mode", _) => Err("use DISABLED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY"),
-            ("sslaccept", _) => Err("use strict or accept_invalid_certs"),
-            ("ssl_verify_cert" | "ssl_verify_identity", _) => Err("use true or false"),
-            _ => Err("not supported, remove it"),
+            | ("ssl_verify_identity", "true") => Tls::VerifyIdentity,
+            // Without the value, which may be a password, as in `?password=...`.
+            _ => {
+                return Err(format!(
+                    "parameter {key} or its value is not supported: use ssl-mode=DISABLED, \
+                     REQUIRED, VERIFY_CA or VERIFY_IDENTITY, ssl-ca=/path/to/ca.pem, \
+                     sslaccept=strict or accept_invalid_certs, ssl_verify_cert and \
+                     ssl_verify_identity=true or false, charset=utf8mb4"
+                ));
+            }
         };
-        // Without the value, which may be a password, as in `?password=...`.
-        tls = tls.max(demand.map_err(|remedy| format!("parameter {key}: {remedy}"))?);
+        tls = tls.max(demand);
     }
     let opts = Opts::from_url(&format!("mysql://{base}?{}", files.join("&")))
         .map_err(|error| format!("{error}: {FORM}"))?;
-    match opts.get_db_name() {
-        None => return Err(format!("no database: {FORM}")),
-        // TiDB puts the name in backticks at login and does not escape backticks in it.
-        Some(name) if name.contains('`') => return Err(format!("{name} contains a backtick")),
-        _ if opts.get_tcp_port() == 0 => return Err("invalid port 0".to_owned()),
-        _ => {}
+    // TiDB puts the name in backticks at login and does not escape backticks in it.
+    let has_usable_name = opts.get_db_name().is_some_and(|name| !name.contains('`'));
+    if !has_usable_name || opts.get_tcp_port() == 0 {
+        return Err(format!("no database, a backtick in its name, or port 0: {FORM}"));
     }
     let ssl_opts = ssl_opts(&opts, tls)?;
     Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl_opts).into())
 }
 
 /// Returns the TLS options, or `None` for a connection without TLS. A CA without `ssl-mode` demands
-/// full verification, as does a TiDB Cloud host. The error names a certificate file that cannot be
-/// used, which the driver's errors do not.
+/// full verification, as does a TiDB Cloud host. The error names a file that cannot be used, which
+/// the driver's errors do not.
 fn ssl_opts(opts: &Opts, demand: Tls) -> Result<Option<SslOpts>, String> {
     let host = opts.get_ip_or_hostname();
     let tls = match demand {
         _ if host.trim_end_matches('.').ends_with(".tidbcloud.com") => Tls::VerifyIdentity,
-        Tls::Off if opts.get_ssl_opts().is_some() => Tls::VerifyIdentity,
-        Tls::Off => return Ok(None),
+        Tls::NotDemanded if opts.get_ssl_opts().is_some() => Tls::VerifyIdentity,
+        Tls::NotDemanded => return Ok(None),
         demand => demand,
     };
     let ssl_opts = opts.get_ssl_opts().cloned().unwrap_or_default();
@@ -428,10 +401,8 @@ fn ssl_opts(opts: &Opts, demand: Tls) -> Result<Option<SslOpts>, String> {
         identity.map(ClientIdentity::priv_key_path),
     ];
     for file in files.into_iter().flatten() {
-        let text =
-            fs::read_to_string(file).map_err(|e| format!("file '{}': {e}", file.display()))?;
-        if !text.contains("-----END ") {
-            return Err(format!("file '{}': not in PEM format", file.display()));
+        if !fs::read_to_string(file).is_ok_and(|text| text.contains("-----END ")) {
+            return Err(format!("'{}' is not a readable file in PEM format", file.display()));
         }
     }
     let ssl_opts = ssl_opts
@@ -442,31 +413,19 @@ fn ssl_opts(opts: &Opts, demand: Tls) -> Result<Option<SslOpts>, String> {
 
 // ---- The session: connects, waits for its turn, protects other tables --------------------------
 
-/// The step that connects.
-const CONNECT: &str = "connect";
-/// The server has no database of this name.
-const UNKNOWN_DATABASE: u16 = 1049;
-/// A TiDB server before v6.1 has no locks.
-const NOT_SUPPORTED: u16 = 1235;
-
-/// The one database session of a run.
-struct Session<'a> {
-    server: &'a Server,
-    conn: PooledConn,
-}
-
 /// Connects, waits until no other run uses the database, and refuses to go on if a table or view
 /// has one of our names but was not created by this program.
-fn open_session(server: &Server) -> Result<Session<'_>, Failure> {
+fn open_session(server: &Server) -> Result<PooledConn, Failure> {
     let mut conn = server.wait(|| connect(server))?;
     server.wait(|| match query_row(&mut conn, include_str!("../sql/1b_get_lock.sql")) {
-        Ok(Some(true)) => Ok(()),
-        Err(Error::MySqlError(error)) if error.code == NOT_SUPPORTED => Ok(()),
+        // Error 1235, not supported: a TiDB server before v6.1 has no locks.
+        Ok(Some(true)) | Err(Error::MySqlError(MySqlError { code: 1235, .. })) => Ok(()),
         Err(error) => Err(server.failure("get the lock", &error)),
-        Ok(_) => Err(Failure::Temporary(format!(
-            "{server}: another run uses this database: wait, or raise TIDB_TIMEOUT. A run that \
-             died holds its lock for up to 20 s. INFORMATION_SCHEMA.CLUSTER_PROCESSLIST lists the \
-             sessions of all TiDB servers"
+        Ok(_) => Err(Temporary(format!(
+            "{}: another run uses this database: wait, or raise TIDB_TIMEOUT. A run that died holds \
+             its lock for up to 20 s. INFORMATION_SCHEMA.CLUSTER_PROCESSLIST lists the sessions of \
+             all TiDB servers",
+            server.name
         ))),
     })?;
 
@@ -474,34 +433,15 @@ fn open_session(server: &Server) -> Result<Session<'_>, Failure> {
     let (version, table): (String, Option<String>) = query_row(&mut conn, tables)
         .map_err(|error| server.failure("look for other tables", &error))?;
     if let Some(table) = table {
-        return Err(Failure::NothingTested(format!(
-            "{server}: {table} was not created by this program: use another database in \
-             DATABASE_URL, or drop it if you do not need it"
+        return Err(NothingTested(format!(
+            "{}: {table} was not created by this program: use another database in \
+             DATABASE_URL, or drop it if you do not need it",
+            server.name
         )));
     }
     let database = server.opts.get_db_name().unwrap_or_default();
-    info!("server {version} at {server}, database {database}");
-    Ok(Session { server, conn })
-}
-
-impl Session<'_> {
-    /// Runs a step and logs how long it took. A result other than `expected` is a failure.
-    fn step<T: Debug + PartialEq>(
-        &mut self,
-        name: &str,
-        expected: T,
-        work: impl FnOnce(&mut PooledConn) -> mysql::Result<T>,
-    ) -> Result<T, Failure> {
-        let start = Instant::now();
-        let server = self.server;
-        let result = work(&mut self.conn).map_err(|error| server.failure(name, &error))?;
-        if result != expected {
-            let message = format!("{server}: {name}: expected {expected:?}, got {result:?}");
-            return Err(Failure::Deployment(message));
-        }
-        log_duration(name, start);
-        Ok(result)
-    }
+    info!("server {version} at {}, database {database}", server.name);
+    Ok(conn)
 }
 
 /// Runs a query and returns its first row.
@@ -511,168 +451,165 @@ fn query_row<T: FromRow>(conn: &mut PooledConn, sql: &str) -> mysql::Result<T> {
 
 /// Opens the pool and takes its connection. Creates the database if it does not exist.
 fn connect(server: &Server) -> Result<PooledConn, Failure> {
-    let failure = |error| server.failure(CONNECT, &error);
-    let take = |opts| open_pool(opts)?.get_conn();
-    match try_addresses(&server.opts, take) {
-        Err(Error::MySqlError(error)) if error.code == UNKNOWN_DATABASE => {
-            let name = server.opts.get_db_name().unwrap_or_default();
-            let no_database = OptsBuilder::from_opts(server.opts.clone()).db_name(None::<&str>);
-            let mut conn = try_addresses(&no_database.into(), Conn::new).map_err(failure)?;
-            // The name has no backtick: `read_url` refuses that.
-            conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}`"))
-                .map_err(|error| server.failure("create the database", &error))?;
-            try_addresses(&server.opts, take).map_err(failure)
-        }
-        result => result.map_err(failure),
+    let take = || try_addresses(&server.opts, |opts| open_pool(opts)?.get_conn());
+    let mut result = take();
+    // Unknown database.
+    if let Err(Error::MySqlError(MySqlError { code: 1049, .. })) = result {
+        let no_database = OptsBuilder::from_opts(server.opts.clone()).db_name(None::<&str>);
+        let mut conn = try_addresses(&no_database.into(), Conn::new)
+            .map_err(|error| server.failure(CONNECT, &error))?;
+        // The name has no backtick: `read_url` refuses that.
+        let name = server.opts.get_db_name().unwrap_or_default();
+        conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}`"))
+            .map_err(|error| server.failure("create the database", &error))?;
+        result = take();
     }
+    result.map_err(|error| server.failure(CONNECT, &error))
 }
 
 /// Connects with `open`. The driver tries only the first address of a name; for `localhost`, this
 /// is often `::1`. If it is unreachable, tries again with an IPv4 bind address: then the driver
 /// tries all IPv4 addresses. Returns the first error if both attempts fail.
 fn try_addresses<T>(opts: &Opts, open: impl Fn(Opts) -> mysql::Result<T>) -> mysql::Result<T> {
-    let first = open(opts.clone());
-    if !first.as_ref().is_err_and(is_unreachable) {
-        return first;
-    }
-    let ipv4 = OptsBuilder::from_opts(opts.clone()).bind_address(Some((Ipv4Addr::UNSPECIFIED, 0)));
-    match open(ipv4.into()) {
-        Err(error) if is_unreachable(&error) => first,
-        second => second,
-    }
+    open(opts.clone()).or_else(|first| {
+        // Any other error comes from a server that has been reached.
+        let Error::DriverError(_) = first else { return Err(first) };
+        let ipv4 = Some((Ipv4Addr::UNSPECIFIED, 0));
+        let second = open(OptsBuilder::from_opts(opts.clone()).bind_address(ipv4).into());
+        if let Err(Error::DriverError(_)) = second { Err(first) } else { second }
+    })
 }
 
-// ---- Failures: whether to try again, the exit status, the cause, and what to do ----------------
+// ---- The verdict: whether a step passed, whether to try again, and what to do ------------------
 
-/// The server does not know the variable in `1a_set_session.sql` that only TiDB has.
-const UNKNOWN_VARIABLE: u16 = 1193;
+/// The step that connects.
+const CONNECT: &str = "connect";
 
 impl Server {
     /// Repeats an attempt while its failure is temporary, until the timeout. Logs the first one.
     fn wait<T>(&self, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
         let start = Instant::now();
-        let mut is_logged = false;
-        loop {
-            match attempt() {
-                Err(Failure::Temporary(message)) if start.elapsed() < self.timeout => {
-                    if !is_logged {
-                        info!("{message}; waiting up to {} s", self.timeout.as_secs());
-                        is_logged = true;
-                    }
-                    thread::sleep(Duration::from_millis(200));
-                }
-                result => return result,
+        let mut result = attempt();
+        if let Err(Temporary(message)) = &result {
+            info!("{message}; waiting up to {} s", self.timeout.as_secs());
+        }
+        while matches!(result, Err(Temporary(_))) && start.elapsed() < self.timeout {
+            thread::sleep(Duration::from_millis(200));
+            result = attempt();
+        }
+        result
+    }
+
+    /// Logs a step that gave the expected result and returns that. Anything else is a failure.
+    fn check<T: Debug + PartialEq>(
+        &self,
+        step: &str,
+        expected: T,
+        result: mysql::Result<T>,
+    ) -> Result<T, Failure> {
+        match result {
+            Ok(result) if result == expected => {
+                info!("{step}");
+                Ok(result)
             }
+            Ok(result) => Err(Deployment(format!(
+                "{}: {step}: expected {expected:?}, got {result:?}",
+                self.name
+            ))),
+            Err(error) => Err(self.failure(step, &error)),
         }
     }
 
-    /// Turns the error of a step into a failure.
+    /// Turns the error of a step into a failure: the cause, what to do, and the exit status.
     fn failure(&self, step: &str, error: &Error) -> Failure {
-        use ErrorKind::{ConnectionRefused, InvalidData, TimedOut, WouldBlock};
-        let kind = io_error_kind(error);
+        use ErrorKind::{
+            ConnectionRefused, HostUnreachable, InvalidData, InvalidInput, Other, TimedOut,
+        };
         let is_connecting = step == CONNECT;
-        let is_timeout = matches!(kind, Some(TimedOut | WouldBlock));
+        let (code, kind) = (server_code(error), error_kind(error));
         // `Error` would only wrap the text of these errors.
         let cause = match error {
-            _ if is_timeout => format!("timed out after {} s", self.timeout.as_secs()),
+            _ if kind == TimedOut => format!("timed out after {} s", self.timeout.as_secs()),
             Error::MySqlError(error) => error.to_string().replace('\n', " "),
             Error::DriverError(error) => error.to_string(),
             Error::IoError(error) => error.to_string(),
             _ => error.to_string(),
         };
-        let remedy = match (error, kind) {
-            (Error::MySqlError(error), _) => remedy(error),
-            (Error::TlsError(_), _) => "; check the CA and client certificate files",
-            _ if is_timeout && is_connecting => "; check firewalls and IP access lists",
-            _ if is_timeout => {
+        let remedy = match (code, kind) {
+            (1044 | 1142, _) => "; grant the privileges in sql/0_create_database_and_user.sql",
+            (1045 | 3159, _) => {
+                "; correct user and password (TiDB Cloud's console shows the user's prefix); if TLS \
+                 is off, add ssl-mode=VERIFY_IDENTITY"
+            }
+            (1193, _) => "; this is not TiDB: correct DATABASE_URL (TiDB's port is 4000)",
+            (1205 | 1213 | 9007, _) => "; others changed the same rows: run it again",
+            (8027 | 9001..=9003 | 9005 | 9012, _) => "; check PD, TiKV, TiFlash and the network",
+            (_, Other) => "",
+            (_, ConnectionRefused) => "; start TiDB (here: `make tidb`) or correct DATABASE_URL",
+            (_, HostUnreachable) => "; correct the host in DATABASE_URL, or the network",
+            (_, TimedOut) if is_connecting => "; check firewalls and IP access lists",
+            (_, TimedOut) => {
                 "; TiDB may be unable to reach PD (cluster metadata) or TiKV (storage), or another \
                  TiDB server has just died (DDL then waits up to two minutes): see ADMIN SHOW DDL \
                  JOBS"
             }
-            (_, Some(ConnectionRefused)) => {
-                "; start TiDB (here: `make tidb`) or correct DATABASE_URL"
-            }
-            _ if is_closed(error) => {
-                "; connection closed: the server may be starting or stopping, the session may have \
-                 been killed, or this is not TiDB's port"
-            }
-            (_, Some(InvalidData)) if self.opts.get_ssl_opts().is_some() => {
+            (_, InvalidInput) => "; check the CA and client certificate files",
+            (_, InvalidData) if self.opts.get_ssl_opts().is_some() => {
                 "; cannot set up TLS: check that the server's certificate is for this host name; \
                  if its CA is private, add ssl-ca=/path/to/ca.pem"
             }
             // If a TiDB server requires TLS, its error has no SQL state: the driver cannot read it.
-            (_, Some(InvalidData)) | (Error::CodecError(_), _) => {
+            (_, InvalidData) => {
                 "; not MySQL's protocol: correct host and port; if the server requires TLS, add \
                  ssl-mode=VERIFY_IDENTITY"
             }
-            // There is no stable `ErrorKind` for a name that does not resolve.
-            _ if is_unreachable(error) => "; correct the host in DATABASE_URL, or the network",
-            _ => "",
+            _ => {
+                "; connection closed: the server may be starting or stopping, the session may have \
+                 been killed, or this is not TiDB's port"
+            }
         };
-        let message = format!("{self}: {step}: {cause}{remedy}");
-        match error {
+        let message = format!("{}: {step}: {cause}{remedy}", self.name);
+        match (code, kind) {
+            (1205 | 1213 | 9007, _) => Temporary(message),
             // Only while connecting: after that, something may have been changed.
-            Error::MySqlError(MySqlError { code: UNKNOWN_VARIABLE, .. }) | Error::TlsError(_)
-                if is_connecting =>
-            {
-                Failure::NothingTested(message)
-            }
-            Error::MySqlError(error) if is_contention(error) => Failure::Temporary(message),
-            _ if is_connecting && (is_unreachable(error) || is_closed(error)) => {
-                Failure::Temporary(message)
-            }
-            _ => Failure::Deployment(message),
+            (1193, _) | (_, InvalidInput) if is_connecting => NothingTested(message),
+            (_, InvalidData | Other) => Deployment(message),
+            _ if is_connecting => Temporary(message),
+            _ => Deployment(message),
         }
     }
 }
 
-/// Returns what to do about an error of the server, by its code: MySQL's, or from 8000 on TiDB's.
-fn remedy(error: &MySqlError) -> &'static str {
+/// Returns the code of an error of the server: MySQL's, or from 8000 on TiDB's. 0 for other errors.
+fn server_code(error: &Error) -> u16 {
+    let Error::MySqlError(error) = error else { return 0 };
     let says = |words| error.message.contains(words);
     match error.code {
-        1044 | 1142 => "; grant the privileges in sql/0_create_database_and_user.sql",
-        1045 => "; correct user and password; if TLS is off, add ssl-mode=VERIFY_IDENTITY",
-        3159 => "; add ssl-mode=VERIFY_IDENTITY",
-        8027 | 9001..=9003 | 9005 | 9012 => "; check PD, TiKV and TiFlash, and the network to them",
-        UNKNOWN_VARIABLE => "; this is not TiDB: correct DATABASE_URL (TiDB's port is 4000)",
-        // TiDB's code for an error that has no code of its own.
-        1105 if says("insecure transport") => "; add ssl-mode=VERIFY_IDENTITY",
-        1105 if says("Missing user name prefix") => "; TiDB Cloud's console shows the prefix",
-        _ if is_contention(error) => "; others changed the same rows: run it again",
-        _ => "",
+        // TiDB's code for an error that has no code of its own. MySQL has one for these.
+        1105 if says("insecure transport") || says("Missing user name prefix") => 1045,
+        1105 if says("pessimistic lock retry limit") || says("lock wait timeout") => 1205,
+        code => code,
     }
 }
 
-/// Whether the server says that other sessions were in the way.
-fn is_contention(error: &MySqlError) -> bool {
-    let says = |words| error.message.contains(words);
-    match error.code {
-        1205 | 1213 | 9007 => true,
-        1105 => says("pessimistic lock retry limit") || says("lock wait timeout"),
-        _ => false,
-    }
-}
-
-/// Whether there was no connection at all.
-fn is_unreachable(error: &Error) -> bool {
-    use DriverError::{ConnectTimeout, CouldNotConnect};
-    matches!(error, Error::DriverError(ConnectTimeout | CouldNotConnect(_)))
-}
-
-/// Whether the connection was closed, as a container's port does before its server listens.
-fn is_closed(error: &Error) -> bool {
-    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    let kind = io_error_kind(error);
-    matches!(kind, Some(BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof))
-}
-
-/// Returns the kind of an I/O error. The driver has several places for it.
-fn io_error_kind(error: &Error) -> Option<ErrorKind> {
-    match error {
-        Error::IoError(error) => Some(error.kind()),
-        Error::CodecError(error) => Some(error.source()?.downcast_ref::<io::Error>()?.kind()),
-        Error::DriverError(DriverError::CouldNotConnect(Some((_, _, kind)))) => Some(*kind),
-        Error::DriverError(DriverError::ConnectTimeout) => Some(ErrorKind::TimedOut),
-        _ => None,
-    }
+/// Returns the kind of an error of the connection, or `Other`. The driver has several places for
+/// it, and the operating systems have several kinds.
+fn error_kind(error: &Error) -> ErrorKind {
+    let kind = match error {
+        Error::IoError(error) => error.kind(),
+        Error::TlsError(_) => ErrorKind::InvalidInput,
+        Error::CodecError(error) => {
+            let source = error.source().and_then(|source| source.downcast_ref());
+            source.map_or(ErrorKind::InvalidData, io::Error::kind)
+        }
+        Error::DriverError(DriverError::CouldNotConnect(Some((_, _, kind)))) => match kind {
+            ErrorKind::ConnectionRefused | ErrorKind::TimedOut => *kind,
+            // There is no stable `ErrorKind` for a name that does not resolve.
+            _ => ErrorKind::HostUnreachable,
+        },
+        Error::DriverError(DriverError::ConnectTimeout) => ErrorKind::TimedOut,
+        _ => ErrorKind::Other,
+    };
+    // What Unix calls a read that timed out.
+    if kind == ErrorKind::WouldBlock { ErrorKind::TimedOut } else { kind }
 }

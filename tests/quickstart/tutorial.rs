@@ -5,12 +5,17 @@ use mysql::prelude::Queryable;
 use crate::proxy::{Proxy, Verdict};
 use crate::support::{Server, quickstart, root, run};
 
+/// A line of the log without the time that a run took.
+pub fn without_time(line: &str) -> &str {
+    line.find(" in ").filter(|_| line.ends_with(" ms")).map_or(line, |at| &line[..at + 3])
+}
+
 #[test]
 fn prints_the_line_and_logs_the_steps() {
     let server = Server::shared();
     let first = run(&mut quickstart(&server.url("output")));
     first.assert_passed();
-    let steps: Vec<_> = first.stderr.lines().map(|line| line.split("  ").next().unwrap()).collect();
+    let steps: Vec<_> = first.stderr.lines().map(without_time).collect();
     let connected = format!(
         "[INFO ] server 8.0.11-TiDB-v8.5.6 at 127.0.0.1:{}, TLS off, database output",
         server.port
@@ -24,12 +29,9 @@ fn prints_the_line_and_logs_the_steps() {
         "[INFO ] 3. delete order 4",
         "[INFO ] 4. set the price of order 1 to 3.5",
         "[INFO ] 5. join users and orders",
-        "[INFO ] passed",
+        "[INFO ] passed in",
     ];
     assert_eq!(steps, expected);
-    for line in first.stderr.lines().skip(1) {
-        assert!(line.ends_with('s'), "no time: {line}");
-    }
     server.assert_final_rows("output");
 }
 
@@ -139,7 +141,7 @@ fn odd_database_names() {
     }
     // TiDB would put it unescaped into a statement of its own.
     let refused = run(&mut quickstart(&server.url("back%60tick")));
-    refused.assert_refused(2, &["DATABASE_URL", "backtick", "back`tick"]);
+    refused.assert_refused(2, &["DATABASE_URL", "backtick"]);
 }
 
 #[test]

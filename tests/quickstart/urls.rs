@@ -224,14 +224,13 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
         format!("{begin}\n{garbage}\n-----END CERTIFICATE-----\n"),
     ] {
         std::fs::write(tls.folder.join("garbage"), &content).unwrap();
-        for parameters in [
-            "?ssl-ca={FOLDER}/garbage",
-            "?ssl-ca={CA}&cert_chain_path={FOLDER}/garbage&priv_key_path={FOLDER}/client-key.pem",
-        ] {
-            // What looks like a PEM file is read by the driver, which does not name it.
-            let words = if content.contains("END") { "certificate files" } else { "/garbage'" };
-            tls.run("mysql", "secure", parameters).assert_refused(2, &[words]);
-        }
+        // What looks like a PEM file is read by the driver, which does not name it.
+        let words = if content.contains("END") { "certificate files" } else { "/garbage'" };
+        let ca = tls.run("mysql", "secure", "?ssl-ca={FOLDER}/garbage");
+        ca.assert_refused(2, &[words]);
+        let client = "?cert_chain_path={FOLDER}/garbage&priv_key_path={FOLDER}/client-key.pem";
+        let client = tls.run("mysql", "secure", &format!("{client}&ssl-ca={{CA}}"));
+        client.assert_refused(2, &[words]);
     }
 
     // A server that wants TLS from everybody.
@@ -268,32 +267,36 @@ fn strings_that_cannot_be_honoured_are_refused_by_name() {
     let missing = folder.join("missing.pem").display().to_string();
     let ca = Ca::new(&folder, "ca.pem");
     let cases: &[(&str, &str, &[&str])] = &[
-        ("mysql", "/d?charset=latin1", &["charset: use utf8mb4"]),
-        ("mysql", "/d?ssl-mode=BANANA", &["ssl-mode", "DISABLED, REQUIRED, VERIFY_CA or"]),
+        ("mysql", "/d?charset=latin1", &["charset", "charset=utf8mb4"]),
+        (
+            "mysql",
+            "/d?ssl-mode=BANANA",
+            &["ssl-mode or its value", "DISABLED, REQUIRED, VERIFY_CA or"],
+        ),
         ("mysql", "/d?ssl-mode=PREFERRED", &["ssl-mode", "VERIFY_IDENTITY"]),
-        ("mysql", "/d?ssl-mode", &["ssl-mode: use DISABLED"]),
-        ("mysql", "/d?ssl-ca=", &["file '': No such file"]),
+        ("mysql", "/d?ssl-mode", &["ssl-mode", "ssl-mode=DISABLED"]),
+        ("mysql", "/d?ssl-ca=", &["''"]),
         ("mysql", "/d?sslaccept=perhaps", &["sslaccept", "strict or accept_invalid_certs"]),
-        ("mysql", "/d?ssl_verify_cert=yes", &["ssl_verify_cert", "true or false"]),
-        ("mysql", "/d?ssl_verify_identity=", &["ssl_verify_identity: use true or false"]),
+        ("mysql", "/d?ssl_verify_cert=yes", &["ssl_verify_cert or its value", "true or false"]),
+        ("mysql", "/d?ssl_verify_identity=", &["ssl_verify_identity or its value"]),
         ("mysql", "/d?ssl_cert=/x", &["ssl_cert"]),
         ("mysql", "/d?ssl_key=/x", &["ssl_key"]),
         ("mysql", "/d?sslpassword=geheim", &["sslpassword"]),
         ("mysql", "/d?frobnicate=1", &["frobnicate"]),
-        ("mysql", "/d?ssl-ca={MISSING}", &["missing.pem", "No such file"]),
-        ("mysql", "/d?sslcert={MISSING}", &["missing.pem", "No such file"]),
-        ("mysql", "/d?root_cert_path={MISSING}", &["missing.pem", "No such file"]),
-        ("mysql", "/d?ssl-mode=REQUIRED&ssl-ca={MISSING}", &["missing.pem", "No such file"]),
-        ("mysql", "/d?ssl-ca={FOLDER}", &["directory"]),
+        ("mysql", "/d?ssl-ca={MISSING}", &["missing.pem", "PEM"]),
+        ("mysql", "/d?sslcert={MISSING}", &["missing.pem", "PEM"]),
+        ("mysql", "/d?root_cert_path={MISSING}", &["missing.pem", "PEM"]),
+        ("mysql", "/d?ssl-mode=REQUIRED&ssl-ca={MISSING}", &["missing.pem", "PEM"]),
+        ("mysql", "/d?ssl-ca={FOLDER}", &["PEM"]),
         ("mysql", "/d?ssl-ca=/etc/hosts", &["/etc/hosts", "PEM"]),
         ("mysql", "/d/e", &["%2F"]),
         ("mysql", "/back%60tick", &["backtick"]),
         ("mysql", "/d?cert_chain_path={MISSING}&priv_key_path={CA}", &["missing.pem"]),
         ("mysql", "/d?cert_chain_path={CA}&priv_key_path={MISSING}", &["missing.pem"]),
         ("mysql", "/d?cert_chain_path={CA}", &["priv_key_path"]),
-        ("mysql", "/d?tcp_keepalive_time_ms=x", &["tcp_keepalive_time_ms: not supported"]),
-        ("mysql", "/d?socket=/tmp/x", &["socket: not supported"]),
-        ("mysql", "/d?danger_accept_invalid_certs=true", &["danger_accept_invalid_certs: not"]),
+        ("mysql", "/d?tcp_keepalive_time_ms=x", &["tcp_keepalive_time_ms or its value"]),
+        ("mysql", "/d?socket=/tmp/x", &["socket or its value"]),
+        ("mysql", "/d?danger_accept_invalid_certs=true", &["danger_accept_invalid_certs or"]),
         ("mysql", "", &["no database"]),
         ("mysql", "/", &["no database"]),
         ("mysql", "/?ssl-mode=REQUIRED", &["no database"]),

@@ -39,12 +39,7 @@ fn error_line(failed: &Run, port: u16) -> String {
 
 /// Errors of the server: in which packet's answer they are put, code and words, the advice.
 const SERVER_ERRORS: [(usize, u16, &str, &str); 24] = [
-    (
-        LOGIN,
-        1045,
-        "Access denied for user",
-        "correct user and password; if TLS is off, add ssl-mode=",
-    ),
+    (LOGIN, 1045, "Access denied for user", "if TLS is off, add ssl-mode="),
     (
         LOGIN,
         1044,
@@ -54,13 +49,13 @@ const SERVER_ERRORS: [(usize, u16, &str, &str); 24] = [
     (LOGIN, 1105, "Connections using insecure transport are prohibited", "add ssl-mode="),
     (LOGIN, 1105, "Missing user name prefix, please refer to", "TiDB Cloud's console shows"),
     (LOGIN, 3159, "Connections using insecure transport are prohibited", "add ssl-mode="),
-    (LOCK, 9001, "PD server timeout", "check PD, TiKV and TiFlash"),
-    (LOCK, 9002, "TiKV server timeout", "check PD, TiKV and TiFlash"),
+    (LOCK, 9001, "PD server timeout", "check PD, TiKV, TiFlash"),
+    (LOCK, 9002, "TiKV server timeout", "check PD, TiKV, TiFlash"),
     (DDL, 1142, "DROP command denied to user", "grant the privileges in sql/0_create_database"),
-    (DDL, 8027, "Information schema is out of date", "check PD, TiKV and TiFlash"),
-    (INSERT, 9003, "TiKV server is busy", "check PD, TiKV and TiFlash"),
-    (INSERT, 9005, "Region is unavailable", "check PD, TiKV and TiFlash"),
-    (INSERT, 9012, "TiFlash server timeout", "check PD, TiKV and TiFlash"),
+    (DDL, 8027, "Information schema is out of date", "check PD, TiKV, TiFlash"),
+    (INSERT, 9003, "TiKV server is busy", "check PD, TiKV, TiFlash"),
+    (INSERT, 9005, "Region is unavailable", "check PD, TiKV, TiFlash"),
+    (INSERT, 9012, "TiFlash server timeout", "check PD, TiKV, TiFlash"),
     (INSERT, 1205, "Lock wait timeout exceeded", "others changed the same rows: run it again"),
     (INSERT, 1213, "Deadlock found", "others changed the same rows: run it again"),
     (INSERT, 9007, "Write conflict, txnStartTS=1", "others changed the same rows: run it again"),
