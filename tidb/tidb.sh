@@ -68,7 +68,7 @@ run_go() {
     local count=0
     go "${@:2}" 2>&1 | tee "$folder/log" | while read -r _; do
         count=$((count + 1))
-        if [ $((count % 100)) = 0 ]; then say "  $count $1, $SECONDS s"; fi
+        if [ $((count % 200)) = 0 ]; then say "  $count $1, $SECONDS s"; fi
     done || { tail -n 20 "$folder/log" >&2; die "Go could not build TiDB."; }
 }
 
@@ -117,7 +117,7 @@ fi
 # of its own, so that `clean_up` ends all of it.
 set -m
 mkdir -p target
-folder=$(mktemp -d "$PWD/target/tidb.XXXXXX")
+folder=$(mktemp -d "$PWD/target/tidb-$port.XXXXXX")
 # A process that is killed cannot remove its temporary files.
 export TMPDIR=$folder
 trap clean_up EXIT

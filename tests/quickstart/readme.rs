@@ -9,7 +9,8 @@ use std::process::Command;
 use mysql::Opts;
 
 use crate::support::{
-    LINE, Run, Server, free_port, quickstart, root, run, temporary_folder, write_program,
+    LINE, Run, Server, TIDB_VERSION, free_port, quickstart, root, run, temporary_folder,
+    write_program,
 };
 use crate::tutorial::without_time;
 use crate::urls::TlsServer;
@@ -125,6 +126,14 @@ fn the_log_is_that_of_a_run() {
     lines.push(LINE.trim_end());
     let readme = block("text", "[INFO ]");
     assert_eq!(readme.lines().map(without_time).collect::<Vec<_>>(), lines);
+}
+
+#[test]
+fn the_version_of_tidb_is_the_one_that_is_used() {
+    let readme = read("README.md");
+    let versions: Vec<_> = readme.match_indices("v8.").map(|(at, _)| &readme[at..]).collect();
+    assert!(!versions.is_empty());
+    assert!(versions.iter().all(|text| text.starts_with(TIDB_VERSION)), "not {TIDB_VERSION}");
 }
 
 #[test]

@@ -17,6 +17,9 @@ use mysql::{Conn, OptsBuilder};
 /// The line of a run that passed.
 pub const LINE: &str = "[('Ben', 212.5), ('Ben', 8.5)]\n";
 
+/// The version of TiDB.
+pub const TIDB_VERSION: &str = include_str!("../../tidb/version").trim_ascii_end();
+
 /// How long a test waits for what must come, before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -3,7 +3,7 @@
 use mysql::prelude::Queryable;
 
 use crate::proxy::{Proxy, Verdict};
-use crate::support::{Server, quickstart, root, run};
+use crate::support::{Server, TIDB_VERSION, quickstart, root, run};
 
 /// A line of the log without the time that a run took.
 pub fn without_time(line: &str) -> &str {
@@ -17,7 +17,7 @@ fn prints_the_line_and_logs_the_steps() {
     first.assert_passed();
     let steps: Vec<_> = first.stderr.lines().map(without_time).collect();
     let connected = format!(
-        "[INFO ] server 8.0.11-TiDB-v8.5.6 at 127.0.0.1:{}, TLS off, database output",
+        "[INFO ] server 8.0.11-TiDB-{TIDB_VERSION} at 127.0.0.1:{}, TLS off, database output",
         server.port
     );
     let expected = [

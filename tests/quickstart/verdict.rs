@@ -116,7 +116,7 @@ fn names_decide_nothing() {
 }
 
 /// A port whose listener writes this to each who connects, and then closes the connection or not.
-fn listener(greeting: &'static [u8], closes: bool) -> u16 {
+pub fn listener(greeting: &'static [u8], closes: bool) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
