@@ -18,9 +18,13 @@ port=${TIDB_PORT:-4000}
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
-have_image() {
+# Creates a container, without starting it. Fails if no Docker engine answers.
+create_container() {
     docker info >/dev/null 2>&1 || return 1
-    docker image inspect "$image" >/dev/null 2>&1 || docker pull "$image" >&2
+    docker image inspect "$image" >/dev/null 2>&1 || { docker pull "$image" >&2 & wait $!; } || return 1
+    docker create --name "$container" --publish "127.0.0.1:$port:4000" "$image" >/dev/null &
+    creating=$!
+    wait "$creating"
 }
 
 # Whether a file is the server of this version and runs on this machine.
@@ -29,11 +33,10 @@ is_server() { [[ $("$1" -V 2>/dev/null) == *"Release Version: $version"$'\n'* ]]
 build() {
     local new=$folder/tidb-server
     if is_server target/tidb-server; then return; fi
-    if [ "$(uname)" = Linux ] && have_image; then
-        docker run --rm --entrypoint cat "$image" /tidb-server >"$new" || true
-        chmod +x "$new"
+    if [ "$(uname)" = Linux ] && create_container; then
+        docker cp "$container:/tidb-server" "$new" >/dev/null & wait $! || true
     fi
-    is_server "$new" || build_with_go "$new"
+    is_server "$new" || { build_with_go "$new" & wait $!; }
     mv "$new" target/tidb-server
 }
 
@@ -75,10 +78,10 @@ run_go() {
 is_answering() { (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
 
 start() {
-    if [ "$(uname)" != Linux ] && ! is_server target/tidb-server && { have_image & wait $!; }; then
-        docker run --rm --name "$container" --publish "127.0.0.1:$port:4000" "$image" >"$folder/log" 2>&1 &
+    if [ "$(uname)" != Linux ] && ! is_server target/tidb-server && create_container; then
+        docker start --attach "$container" >"$folder/log" 2>&1 &
     else
-        build & wait $!
+        build
         target/tidb-server -store unistore -path '' -host 127.0.0.1 -P "$port" -socket '' -L error \
             -report-status=false -temp-dir "$folder" >"$folder/log" 2>&1 &
     fi
@@ -93,10 +96,12 @@ check_server() {
     die "TiDB has ended. Above is the end of its log."
 }
 
-# There is no data to save, and a container does not end with its client.
+# There is no data to save.
 # shellcheck disable=SC2317 # the trap calls it
 clean_up() {
     trap '' INT TERM HUP
+    # Neither its creation nor a container ends with the client.
+    if [ -n "${creating-}" ]; then wait "$creating" || true; fi
     for group in $(jobs -p); do kill -9 -- "-$group" || true; done
     wait
     docker rm --force "$container" || true
@@ -127,7 +132,7 @@ trap 'exit 129' HUP
 
 status=0
 if [ "${1-}" = build ]; then
-    build & wait $!
+    build
     exit
 fi
 start
