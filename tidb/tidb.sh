@@ -126,9 +126,10 @@ folder=$(mktemp -d "$PWD/target/tidb-$port.XXXXXX")
 # A process that is killed cannot remove its temporary files.
 export TMPDIR=$folder
 trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
+# `exit` alone would run it too, but a second signal could interrupt it.
+trap 'clean_up; exit 130' INT
+trap 'clean_up; exit 143' TERM
+trap 'clean_up; exit 129' HUP
 
 status=0
 if [ "${1-}" = build ]; then

@@ -9,21 +9,16 @@ use std::{env, fs};
 
 use crate::support::{
     ENVIRONMENT, Server, TIDB_VERSION, free_port, root, run, temporary_folder, wait_until,
-    write_program,
+    without_settings, write_program,
 };
 use crate::verdict::listener;
 
-/// `make TARGET` in the folder of the package, without what cargo and make set for this test.
+/// `make TARGET` in the folder of the package.
 fn make(target: &str, port: u16) -> Command {
     // The tests may run with signals ignored, as in the background of a shell.
     let mut command = Command::new("env");
     command.args(["--default-signal", "make", "--no-print-directory", target]);
-    for (name, _) in env::vars().filter(|(name, _)| name.starts_with("CARGO_")) {
-        if !["CARGO_HOME", "CARGO_TARGET_DIR"].contains(&name.as_str()) {
-            command.env_remove(name);
-        }
-    }
-    command.env_remove("DATABASE_URL").env_remove("MAKEFLAGS").env_remove("TIDB_TIMEOUT");
+    without_settings(&mut command);
     command.env("TIDB_PORT", port.to_string()).envs(ENVIRONMENT).current_dir(root());
     command
 }

@@ -10,7 +10,7 @@ use mysql::Opts;
 
 use crate::support::{
     LINE, Run, Server, TIDB_VERSION, free_port, quickstart, root, run, temporary_folder,
-    write_program,
+    without_settings, write_program,
 };
 use crate::tutorial::without_time;
 use crate::urls::TlsServer;
@@ -72,16 +72,9 @@ fn table(head: &str) -> Vec<Vec<String>> {
 /// it as it does for whoever types the commands, without what it has set for this test.
 fn shell(folder: &Path, script: &str) -> Command {
     let mut command = Command::new("sh");
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
-        if !["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_"].iter().any(|kept| name.starts_with(kept)) {
-            command.env_remove(name);
-        }
-    }
+    without_settings(&mut command);
     let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
     command.args(["-ec", script]).current_dir(folder).env("PATH", path);
-    for name in ["DATABASE_URL", "TIDB_TIMEOUT", "RUST_LOG"] {
-        command.env_remove(name);
-    }
     command
 }
 

@@ -247,12 +247,24 @@ impl Run {
     }
 }
 
+/// Removes the program's variables, and those that cargo and make set for this test: with them, cargo
+/// would build all crates again.
+pub fn without_settings(command: &mut Command) {
+    let ours = ["DATABASE_URL", "TIDB_TIMEOUT", "RUST_LOG", "RUST_LOG_STYLE", "MAKEFLAGS"];
+    let kept = ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_NET_", "CARGO_HTTP_"];
+    for (name, _) in std::env::vars() {
+        let is_cargos =
+            name.starts_with("CARGO") && !kept.iter().any(|kept| name.starts_with(kept));
+        if is_cargos || ours.contains(&&*name) {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// The binary, with an environment of its own.
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart"));
-    for name in ["DATABASE_URL", "TIDB_TIMEOUT", "RUST_LOG", "RUST_LOG_STYLE"] {
-        command.env_remove(name);
-    }
+    without_settings(&mut command);
     command.stdin(Stdio::null());
     command
 }
