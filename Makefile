@@ -1,5 +1,5 @@
 # `make` alone lists the targets.
-.PHONY: help run tidb test lint bench target/tidb-server
+.PHONY: help run tidb test lint target/tidb-server
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -19,9 +19,6 @@ test: lint target/tidb-server ## check the format, the lints, and the tests agai
 lint: ## check the format and the lints
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- $(CLIPPY)
-
-bench: target/tidb-server ## measure a release build: where the time of a run goes
-	@cargo bench --locked --quiet --bench quickstart
 
 # Phony, because file times say nothing about the version: the script asks the server.
 target/tidb-server: ## get the TiDB server from its Docker image, or build it, which takes minutes

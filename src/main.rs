@@ -533,6 +533,7 @@ impl Server {
             Error::MySqlError(error) => error.to_string().replace('\n', " "),
             Error::DriverError(error) => error.to_string(),
             Error::IoError(error) => error.to_string(),
+            Error::TlsError(error) => error.to_string(),
             _ => error.to_string(),
         };
         let remedy = match (code, kind) {
@@ -573,7 +574,7 @@ impl Server {
             (1205 | 1213 | 9007, _) => Temporary(message),
             // Only while connecting: after that, something may have been changed.
             (1193, _) | (_, InvalidInput) if is_connecting => NothingTested(message),
-            (_, InvalidData | Other) => Deployment(message),
+            (_, InvalidData | TimedOut | Other) => Deployment(message),
             _ if is_connecting => Temporary(message),
             _ => Deployment(message),
         }

@@ -1,15 +1,8 @@
-//! Drives the real binary against a real TiDB that the tests start themselves.
+//! Runs the binary against real TiDB servers, which the tests start and end.
 //!
-//! `make test` builds that TiDB first. One test: `cargo test --test quickstart -- NAME`.
+//! `make test` first gets the server. One test: `cargo test --test quickstart -- NAME`.
 
-// A test that cannot go on panics: that is its message to the reader.
-#![allow(
-    dead_code,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used
-)]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod command_line;
 mod faults;
@@ -20,5 +13,3 @@ mod readme;
 mod support;
 mod tutorial;
 mod urls;
-mod verdict;
-mod wire;

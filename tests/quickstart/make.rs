@@ -1,17 +1,19 @@
 //! `make run`, `make tidb` and `make target/tidb-server`.
 
+use std::ffi::OsString;
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use crate::support::{
     ENVIRONMENT, Server, TIDB_VERSION, free_port, root, run, temporary_folder, wait_until,
-    without_settings, write_program,
+    without_settings, write_script,
 };
-use crate::verdict::listener;
+use tempfile::TempDir;
+
+use crate::faults::listener;
 
 /// `make TARGET` in the folder of the package.
 fn make(target: &str, port: u16) -> Command {
@@ -88,19 +90,25 @@ fn make_run_starts_nothing_beside_a_url_or_another_service() {
 
 /// A folder without a server, and `make target/tidb-server` in it, with these shell scripts in front
 /// of this machine's programs.
-fn without_server(programs: &[(&str, &str)]) -> (PathBuf, Command) {
+fn without_server(programs: &[(&str, &str)]) -> (TempDir, Command) {
     let folder = temporary_folder();
     for name in ["Makefile", "tidb"] {
-        symlink(root().join(name), folder.join(name)).unwrap();
+        symlink(root().join(name), folder.path().join(name)).unwrap();
     }
-    fs::create_dir(folder.join("bin")).unwrap();
-    for (name, text) in programs {
-        write_program(&folder.join("bin").join(name), &format!("#!/bin/sh\n{text}\n"));
+    let bin = folder.path().join("bin");
+    for (name, script) in programs {
+        write_script(&bin.join(name), script);
     }
-    let path = format!("{}:{}", folder.join("bin").display(), env::var("PATH").unwrap());
+    let path = format!("{}:{}", bin.display(), env::var("PATH").unwrap());
     let mut command = make("target/tidb-server", free_port());
     command.env("PATH", path).current_dir(&folder);
     (folder, command)
+}
+
+/// The names of the files in `target/`.
+fn targets(folder: &TempDir) -> Vec<OsString> {
+    let files = fs::read_dir(folder.path().join("target")).unwrap();
+    files.map(|file| file.unwrap().file_name()).collect()
 }
 
 #[test]
@@ -116,9 +124,9 @@ fn the_server_comes_from_the_image() {
     let (folder, mut command) = without_server(programs);
     let built = run(&mut command);
     assert_eq!(built.status, Some(0), "{built:#?}");
-    let version = run(Command::new(folder.join("target/tidb-server")).arg("-V"));
+    let version = run(Command::new(folder.path().join("target/tidb-server")).arg("-V"));
     assert!(version.stdout.contains(&format!("Version: {TIDB_VERSION}\n")), "{version:#?}");
-    assert_eq!(fs::read_dir(folder.join("target")).unwrap().count(), 1);
+    assert_eq!(targets(&folder), ["tidb-server"]);
 }
 
 #[test]
@@ -128,8 +136,7 @@ fn without_docker_and_go_it_says_what_to_install() {
     for word in ["Docker", "Go 1.21", "apt-get install golang-go", "brew", "DATABASE_URL"] {
         assert!(refused.stderr.contains(word), "no {word} in {refused:#?}");
     }
-    assert_eq!(refused.status, Some(2));
-    assert_eq!(fs::read_dir(folder.join("target")).unwrap().count(), 0);
+    assert!(refused.status == Some(2) && targets(&folder).is_empty(), "{refused:#?}");
 }
 
 #[test]
@@ -141,5 +148,5 @@ fn a_build_that_fails_shows_why_and_the_users_settings_do_not_matter() {
     let failed = run(command.envs(settings));
     let shown = "GOOS= GOPROXY= GOSUMDB=sum.golang.org GOFLAGS=-mod=readonly\nGo could not build";
     assert!(failed.status == Some(2) && failed.stderr.contains(shown), "{failed:#?}");
-    assert_eq!(fs::read_dir(folder.join("target")).unwrap().count(), 0);
+    assert!(targets(&folder).is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -10,59 +10,64 @@ use std::thread;
 pub struct Packet<'a> {
     /// The number of the client's packets so far, over all connections, this one included.
     pub client: usize,
-    /// 0 for a packet of the client; else the how-manieth of the server's since the client's last.
+    /// 0 for a packet of the client, else the number of the server's packets since the client's last.
     pub server: usize,
-    /// What it carries, behind the 4 bytes of its header. Must not change in length.
+    /// The packet without its header of 4 bytes. Its length must not change.
     pub payload: &'a mut [u8],
 }
 
-/// What becomes of a packet.
+/// What happens to a packet.
 pub enum Verdict {
-    /// It goes its way.
+    /// The proxy passes it on.
     Pass,
-    /// It does not, and both sides find the connection closed.
+    /// The proxy closes the connection on both sides.
     Cut,
-    /// Neither it nor any later one goes its way, and the connection stays open.
+    /// The proxy passes on neither this packet nor any later one, and keeps the connection open.
     Silence,
-    /// It does not go its way; the packets behind it close the gap. Only for the server's.
+    /// The proxy drops this packet of the server and renumbers those after it.
     Drop,
-    /// It does not go its way. The sender, which must be the client, gets this as the answer.
+    /// The proxy drops this packet of the client and answers it with this payload.
     Answer(Vec<u8>),
 }
 
-/// Decides about each packet.
-type Judge = dyn FnMut(Packet) -> Verdict + Send;
-
-/// A running proxy. It listens until the tests end.
+/// A running proxy, for a client that opens one connection at a time. It runs until the tests end.
 pub struct Proxy {
     pub port: u16,
     state: Arc<State>,
 }
 
+/// Decides about a packet.
+type Judge = dyn FnMut(Packet) -> Verdict + Send;
+
 struct State {
-    server: u16,
+    server_port: u16,
     connections: AtomicUsize,
+    /// The client's packets.
     packets: AtomicUsize,
+    /// The server's packets since the client's last.
+    answers: AtomicUsize,
+    is_silent: AtomicBool,
     judge: Mutex<Box<Judge>>,
 }
 
 impl Proxy {
-    /// Starts a proxy before the server on this port.
-    pub fn start(server: u16, judge: impl FnMut(Packet) -> Verdict + Send + 'static) -> Self {
+    /// Starts a proxy for the server on this port. `judge` decides about each packet.
+    pub fn start(server_port: u16, judge: impl FnMut(Packet) -> Verdict + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State {
-            server,
+            server_port,
             connections: AtomicUsize::new(0),
             packets: AtomicUsize::new(0),
+            answers: AtomicUsize::new(0),
+            is_silent: AtomicBool::new(false),
             judge: Mutex::new(Box::new(judge)),
         });
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming() {
-                shared.connections.fetch_add(1, Ordering::SeqCst);
-                // A server that is not there closes the client's connection.
-                let _ = shared.connect(&client.unwrap());
+                shared.connections.fetch_add(1, SeqCst);
+                shared.connect(&client.unwrap()).unwrap();
             }
         });
         Self { port, state }
@@ -73,102 +78,86 @@ impl Proxy {
         format!("mysql://root@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// How many connections the client opened.
+    /// How many connections the client has opened.
     pub fn connections(&self) -> usize {
-        self.state.connections.load(Ordering::SeqCst)
+        self.state.connections.load(SeqCst)
     }
 
-    /// How many packets the client sent.
+    /// How many packets the client has sent.
     pub fn packets(&self) -> usize {
-        self.state.packets.load(Ordering::SeqCst)
+        self.state.packets.load(SeqCst)
     }
 }
 
 impl State {
-    /// Starts to carry packets between a client and the server.
+    /// Connects a client with the server.
     fn connect(self: &Arc<Self>, client: &TcpStream) -> io::Result<()> {
-        let server = TcpStream::connect(("127.0.0.1", self.server))?;
+        let server = TcpStream::connect(("127.0.0.1", self.server_port))?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
-        let silent = Arc::new(AtomicBool::new(false));
-        let answered = Arc::new(AtomicUsize::new(0));
-        for from_client in [true, false] {
-            let (mut source, mut sink) = (client.try_clone()?, server.try_clone()?);
-            if !from_client {
-                (source, sink) = (sink, source);
-            }
-            let (state, silent, answered) =
-                (Arc::clone(self), Arc::clone(&silent), Arc::clone(&answered));
+        for (from, to, is_client) in [(client, &server, true), (&server, client, false)] {
+            let (state, mut from, mut to) = (Arc::clone(self), from.try_clone()?, to.try_clone()?);
             thread::spawn(move || {
-                // An end of the connection, from whichever side, ends it for both.
-                let _ = state.carry(from_client, &mut source, &mut sink, &silent, &answered);
-                let _ = source.shutdown(Shutdown::Both);
-                let _ = sink.shutdown(Shutdown::Both);
+                let _ = state.carry(&mut from, &mut to, is_client);
+                // The end of one direction ends both.
+                let _ = from.shutdown(Shutdown::Both);
+                let _ = to.shutdown(Shutdown::Both);
             });
         }
         Ok(())
     }
 
-    /// Carries packets one way, until the connection ends or a verdict ends it.
-    fn carry(
-        &self,
-        from_client: bool,
-        source: &mut TcpStream,
-        sink: &mut TcpStream,
-        silent: &AtomicBool,
-        answered: &AtomicUsize,
-    ) -> io::Result<()> {
-        let (mut gap, mut exchange) = (0, 0);
+    /// Carries packets in one direction until the connection ends or a verdict ends it.
+    fn carry(&self, from: &mut TcpStream, to: &mut TcpStream, is_client: bool) -> io::Result<()> {
+        let (mut dropped, mut exchange) = (0, 0);
         loop {
-            let mut packet = read_packet(source)?;
-            // COM_QUIT, by which the driver takes leave of a connection. It is not answered, and
-            // whether it still gets through is a matter of luck.
-            if from_client && packet[4..] == [1] {
-                sink.write_all(&packet)?;
+            let mut packet = read_packet(from)?;
+            // The driver closes a connection with COM_QUIT. It has no answer, and it may be lost.
+            if is_client && packet[4..] == [1] {
+                to.write_all(&packet)?;
                 continue;
             }
-            let (client, server) = if from_client {
-                answered.store(0, Ordering::SeqCst);
-                (self.packets.fetch_add(1, Ordering::SeqCst) + 1, 0)
+            let (client, server) = if is_client {
+                self.answers.store(0, SeqCst);
+                (self.packets.fetch_add(1, SeqCst) + 1, 0)
             } else {
-                (self.packets.load(Ordering::SeqCst), answered.fetch_add(1, Ordering::SeqCst) + 1)
+                (self.packets.load(SeqCst), self.answers.fetch_add(1, SeqCst) + 1)
             };
-            if silent.load(Ordering::SeqCst) {
+            if self.is_silent.load(SeqCst) {
                 continue;
             }
             if exchange != client {
-                (exchange, gap) = (client, 0);
+                (exchange, dropped) = (client, 0);
             }
-            packet[3] -= gap;
-            let sequence = packet[3];
+            packet[3] -= dropped;
             let payload = &mut packet[4..];
             let verdict = (self.judge.lock().unwrap())(Packet { client, server, payload });
             match verdict {
-                Verdict::Pass => sink.write_all(&packet)?,
+                Verdict::Pass => to.write_all(&packet)?,
                 Verdict::Cut => return Ok(()),
-                Verdict::Silence => silent.store(true, Ordering::SeqCst),
-                Verdict::Drop => gap += 1,
+                Verdict::Silence => self.is_silent.store(true, SeqCst),
+                Verdict::Drop => dropped += 1,
                 Verdict::Answer(answer) => {
                     let length = u32::try_from(answer.len()).unwrap().to_le_bytes();
-                    source.write_all(&[length[0], length[1], length[2], sequence + 1])?;
-                    source.write_all(&answer)?;
+                    from.write_all(&[length[0], length[1], length[2], packet[3] + 1])?;
+                    from.write_all(&answer)?;
                 }
             }
         }
     }
 }
 
-/// What an error packet of a server carries.
-pub fn error_packet(code: u16, words: &str) -> Vec<u8> {
-    [&[0xff], &code.to_le_bytes()[..], b"#HY000", words.as_bytes()].concat()
+/// The payload of a server's error.
+pub fn error_packet(code: u16, text: &str) -> Vec<u8> {
+    [&[0xff], &code.to_le_bytes()[..], b"#HY000", text.as_bytes()].concat()
 }
 
-/// Reads one packet: 3 bytes of length, 1 of sequence, the payload.
-fn read_packet(source: &mut TcpStream) -> io::Result<Vec<u8>> {
+/// Reads a packet: 3 bytes of length, 1 of sequence number, and the payload.
+fn read_packet(from: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut packet = vec![0; 4];
-    source.read_exact(&mut packet)?;
+    from.read_exact(&mut packet)?;
     let length = u32::from_le_bytes([packet[0], packet[1], packet[2], 0]);
     packet.resize(4 + length as usize, 0);
-    source.read_exact(&mut packet[4..])?;
+    from.read_exact(&mut packet[4..])?;
     Ok(packet)
 }

@@ -1,18 +1,17 @@
 //! What the tests share: TiDB servers, and runs of the binary.
 
-use std::collections::BTreeSet;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mysql::prelude::{FromRow, Queryable};
 use mysql::{Conn, OptsBuilder};
+use tempfile::TempDir;
 
 /// The line of a run that passed.
 pub const LINE: &str = "[('Ben', 212.5), ('Ben', 8.5)]\n";
@@ -20,98 +19,80 @@ pub const LINE: &str = "[('Ben', 212.5), ('Ben', 8.5)]\n";
 /// The version of TiDB.
 pub const TIDB_VERSION: &str = include_str!("../../tidb/version").trim_ascii_end();
 
-/// How long a test waits for what must come, before it fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What a TiDB of the tests is told, to leave time to the others. Memory is cheaper here than the
-/// time of its garbage collector; and on few cores it needs a quarter less of theirs where it may
-/// use more threads, for what waits for another part of it asks again and again.
+/// Makes TiDB need less CPU time: it collects less garbage, and its idle threads spin less.
 pub const ENVIRONMENT: [(&str, &str); 2] = [("GOGC", "800"), ("GOMAXPROCS", "8")];
 
-/// A TiDB of the tests, stopped when it is dropped, and at the latest when the tests end.
+/// A TiDB server. It ends when it is dropped, and at the latest with the tests.
 pub struct Server {
     pub port: u16,
-    /// A shell that waits on its standard input, then kills the server and removes its folder: the
-    /// pipe closes with this process, however it ends.
+    /// Its configuration, its log, and what it writes.
+    pub folder: PathBuf,
+    /// A shell that waits for the end of its input, then kills the server and removes the folder.
+    /// However the tests end, the pipe closes.
     keeper: Child,
 }
 
 impl Server {
-    /// The TiDB that all tests share that need no other. Each uses a database of its own.
+    /// The server of all tests that do not need one of their own. Each uses its own database.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start(""))
+        SHARED.get_or_init(Self::start)
     }
 
-    /// Starts a TiDB on a free port, with this text as its configuration file.
-    pub fn start(config: &str) -> Self {
-        // Another process may take the port between our look and TiDB's.
-        (0..5).find_map(|_| Self::start_on(free_port(), config)).expect("no TiDB after 5 tries")
+    /// Starts a server on a free port.
+    pub fn start() -> Self {
+        Self::configured(|_| String::new())
     }
 
-    /// Starts a TiDB on `port` and waits until it answers; `None` if it ends before.
-    pub fn start_on(port: u16, config: &str) -> Option<Self> {
+    /// Starts a server on a free port, with the configuration that `config` returns for its folder.
+    pub fn configured(config: impl Fn(&Path) -> String) -> Self {
+        // Another process may take the port before TiDB does.
+        let server = (0..5).find_map(|_| Self::on_port(free_port(), &config));
+        server.expect("TiDB did not start on any of 5 ports")
+    }
+
+    /// Starts a server and waits until it greets. Returns `None` if it ends before.
+    pub fn on_port(port: u16, config: impl Fn(&Path) -> String) -> Option<Self> {
         let binary = root().join("target/tidb-server");
-        assert!(binary.exists(), "there is no target/tidb-server: run `make target/tidb-server`");
-        let folder = temporary_folder();
-        std::fs::write(folder.join("config.toml"), config).unwrap();
-        let keep = r#""$@" & server=$!; read -r _; kill -9 "$server"; wait; rm -rf "$PWD""#;
-        let keeper = Command::new("sh")
-            .args(["-c", keep, "keeper"])
-            .arg(binary)
-            .args(["-store", "unistore", "-path", "", "-host", "127.0.0.1", "-P"])
-            .arg(port.to_string())
-            .args(["-L", "error", "-report-status=false", "-socket", "", "-log-file", "log"])
-            .args(["-temp-dir", "."])
-            .args(["-config", "config.toml"])
-            .envs(ENVIRONMENT)
-            // TiDB writes its slow log where it stands, and leaves 17 MB and more under TMPDIR.
-            .current_dir(&folder)
-            .env("TMPDIR", &folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Self { port, keeper };
-        let log = || std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            if server.greets() {
-                return Some(server);
-            }
-            if log().contains("[FATAL]") {
-                eprintln!("TiDB did not start on port {port}: {}", log());
-                return None;
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        panic!("TiDB did not answer within {PATIENCE:?}: {}", log());
+        assert!(binary.exists(), "target/tidb-server is missing: run `make target/tidb-server`");
+        let folder = temporary_folder().keep();
+        std::fs::write(folder.join("config.toml"), config(&folder)).unwrap();
+        let keep = r#""$@" & read -r _; kill -9 $!; wait; rm -rf "$PWD""#;
+        let mut keeper = Command::new("sh");
+        keeper.args(["-c", keep, "keeper"]).arg(binary).args(["-P", &port.to_string()]);
+        keeper.args(["-store", "unistore", "-path", "", "-host", "127.0.0.1", "-socket", ""]);
+        keeper.args(["-L", "error", "-report-status=false", "-temp-dir", ".", "-log-file", "log"]);
+        keeper.args(["-config", "config.toml"]).envs(ENVIRONMENT).env("TMPDIR", &folder);
+        keeper.current_dir(&folder).stdout(Stdio::null()).stderr(Stdio::null());
+        let keeper = keeper.stdin(Stdio::piped()).spawn().unwrap();
+        let server = Self { port, folder, keeper };
+        let log = server.folder.join("log");
+        let has_ended = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("[FATAL]"));
+        wait_until("TiDB greets", || server.greets() || has_ended());
+        server.greets().then_some(server)
     }
 
-    /// Whether the server sends the first byte of its greeting.
     fn greets(&self) -> bool {
         TcpStream::connect(("127.0.0.1", self.port))
             .and_then(|mut stream| stream.read_exact(&mut [0]))
             .is_ok()
     }
 
-    /// The URL of a database on this server, for root.
+    /// The URL of a database, for root.
     pub fn url(&self, database: &str) -> String {
         format!("mysql://root@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// A session as root, without a database.
+    /// A session of root, without a database.
     pub fn session(&self) -> Conn {
-        let opts = OptsBuilder::new()
-            .ip_or_hostname(Some("127.0.0.1"))
-            .tcp_port(self.port)
-            .user(Some("root"))
-            .prefer_socket(false);
-        Conn::new(opts).unwrap()
+        let opts = OptsBuilder::new().ip_or_hostname(Some("127.0.0.1")).tcp_port(self.port);
+        Conn::new(opts.user(Some("root")).prefer_socket(false)).unwrap()
     }
 
-    /// Runs statements as root, one by one.
+    /// Runs statements as root.
     pub fn execute(&self, statements: &[&str]) {
         let mut session = self.session();
         for statement in statements {
@@ -119,12 +100,14 @@ impl Server {
         }
     }
 
-    /// The rows that a query gives root.
+    /// Returns the rows of a query as root.
+    #[track_caller]
     pub fn rows<T: FromRow>(&self, query: &str) -> Vec<T> {
-        self.session().query(query).unwrap_or_else(|error| panic!("{query}: {error}"))
+        self.session().query(query).unwrap()
     }
 
-    /// Checks that a database holds what the tutorial leaves in it, and nothing else.
+    /// Checks that a database holds the tutorial's rows and no other tables.
+    #[track_caller]
     pub fn assert_final_rows(&self, database: &str) {
         let tables: Vec<String> = self.rows(&format!("SHOW TABLES IN `{database}`"));
         assert_eq!(tables, ["orders", "users"]);
@@ -151,62 +134,39 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A port of 127.0.0.1 that nothing listens on.
+/// A new folder under `target/`, removed when it is dropped.
+pub fn temporary_folder() -> TempDir {
+    TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+/// A port on which nothing listens. The system gives those from 32768 on to other connections.
 pub fn free_port() -> u16 {
-    // Below those that the system gives to connections, from 32768 on: one of them could have taken
-    // it when a server comes up there.
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let random = RandomState::new().build_hasher().finish();
-        let port = u16::try_from(10_000 + random % 20_000).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() && GIVEN.lock().unwrap().insert(port) {
-            return port;
-        }
-    }
+    let ports = std::iter::repeat_with(|| 10_000 + RandomState::new().hash_one(0) % 20_000);
+    let mut ports = ports.map(|port| u16::try_from(port).unwrap());
+    ports.find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).unwrap()
 }
 
-/// A new empty folder under `target/`. It is removed when this process ends, however it ends.
-pub fn temporary_folder() -> PathBuf {
-    static ALL: OnceLock<(String, Child)> = OnceLock::new();
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let (all, _keeper) = ALL.get_or_init(|| {
-        // Process numbers come again: a container gives the same ones at each start.
-        let template = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tests.XXXXXX");
-        let made = run(Command::new("mktemp").arg("-d").arg(template));
-        let folder = made.stdout.trim_end().to_owned();
-        // Until all servers in it are killed, some may still write.
-        let keep = r#"read -r _; until rm -rf "$0" 2>/dev/null; do sleep 0.1; done"#;
-        // Whoever reads all that the tests write to stderr, waits for this, too.
-        let keeper = Command::new("sh").args(["-c", keep, &folder]).stdin(Stdio::piped()).spawn();
-        (folder, keeper.unwrap())
-    });
-    let folder = Path::new(all).join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
-    std::fs::create_dir(&folder).unwrap();
-    folder
-}
-
-/// Writes a program, by a process that has ended when it can be run. If this one wrote it, a process
-/// that another test starts could still hold it open, and the system does not run what is open for
-/// writing ("Text file busy").
-pub fn write_program(path: &Path, text: &str) {
+/// Writes a shell script. Another process writes it: if this one did, a process that another test
+/// starts could hold the file open, and the system would not run it ("Text file busy").
+pub fn write_script(path: &Path, text: &str) {
     let mut install = Command::new("install");
-    install.args(["-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped());
+    install.args(["-D", "-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped());
     let mut install = install.spawn().unwrap();
-    install.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    write!(install.stdin.take().unwrap(), "#!/bin/sh\n{text}\n").unwrap();
     assert!(install.wait().unwrap().success());
 }
 
-/// Waits until this is so, and fails if it takes too long.
+/// Waits until a condition holds.
 #[track_caller]
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
-    while !is_so() {
+    while !holds() {
         assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// What a run of the binary left.
+/// Status and output of a process that has ended.
 #[derive(Debug)]
 pub struct Run {
     pub status: Option<i32>,
@@ -215,7 +175,6 @@ pub struct Run {
 }
 
 impl Run {
-    /// What a process that has ended left.
     pub fn of(output: Output) -> Self {
         Self {
             status: output.status.code(),
@@ -224,24 +183,22 @@ impl Run {
         }
     }
 
-    /// Fails unless the run passed: status 0, the line alone on stdout.
+    /// Fails unless the run passed: status 0, and nothing but the line on stdout.
     #[track_caller]
     pub fn assert_passed(&self) -> &Self {
         assert!(self.status == Some(0) && self.stdout == LINE, "did not pass: {self:#?}");
         self
     }
 
-    /// Fails unless the run ended with this status, nothing on stdout, and one error line that has
-    /// each of these words.
+    /// Fails unless the run ended with this status, nothing on stdout, and one error line, the last,
+    /// that contains all these words.
     #[track_caller]
     pub fn assert_refused(&self, status: i32, words: &[&str]) -> &Self {
         assert!(self.status == Some(status) && self.stdout.is_empty(), "not {status}: {self:#?}");
-        let errors: Vec<_> =
-            self.stderr.lines().filter(|line| line.starts_with("[ERROR]")).collect();
-        assert!(errors.len() == 1, "not one error line: {self:#?}");
-        assert!(self.stderr.trim_end().ends_with(errors[0]), "more after the error: {self:#?}");
-        for word in words {
-            assert!(errors[0].contains(word), "no {word:?} in: {}", errors[0]);
+        assert_eq!(self.stderr.matches("[ERROR]").count(), 1, "not one error line: {self:#?}");
+        let error = self.stderr.lines().last().unwrap();
+        for word in [&["[ERROR]"], words].concat() {
+            assert!(error.contains(word), "no {word:?} in: {error}");
         }
         self
     }
@@ -261,15 +218,16 @@ pub fn without_settings(command: &mut Command) {
     }
 }
 
-/// The binary, with an environment of its own.
+/// The binary, without a `DATABASE_URL`. If it hangs, it is killed.
 pub fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart"));
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", &PATIENCE.as_secs().to_string()]);
+    command.arg(env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart"));
     without_settings(&mut command);
-    command.stdin(Stdio::null());
     command
 }
 
-/// The binary, to run against this URL.
+/// The binary, with this `DATABASE_URL`.
 pub fn quickstart(url: &str) -> Command {
     let mut command = binary();
     command.env("DATABASE_URL", url);
@@ -278,5 +236,10 @@ pub fn quickstart(url: &str) -> Command {
 
 /// Runs a command to its end.
 pub fn run(command: &mut Command) -> Run {
-    Run::of(command.output().unwrap())
+    Run::of(command.stdin(Stdio::null()).output().unwrap())
+}
+
+/// Starts a command. `Run::of(child.wait_with_output().unwrap())` waits for its end.
+pub fn spawn(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }

@@ -1,14 +1,14 @@
 //! Connection strings of every kind, TLS, and what is said when it fails.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use mysql::prelude::Queryable;
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     date_time_ymd,
 };
-
-use mysql::prelude::Queryable;
 
 use crate::proxy::{Proxy, Verdict};
 use crate::support::{Run, Server, quickstart, run, temporary_folder, wait_until};
@@ -21,7 +21,7 @@ fn encoded() -> String {
     PASSWORD.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()
 }
 
-/// A CA that writes certificates for `localhost` and others.
+/// A CA that issues certificates.
 struct Ca {
     file: PathBuf,
     issuer: Issuer<'static, KeyPair>,
@@ -31,91 +31,88 @@ impl Ca {
     fn new(folder: &Path, name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let file = folder.join(name);
-        std::fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
+        fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
         Self { file, issuer: Issuer::new(params, key) }
     }
 
-    /// Writes a certificate for a host, and its key, to these files.
+    /// Writes a certificate for a host, valid until the end of `last_year`, and its key.
     fn issue(&self, host: &str, last_year: i32, certificate: &Path, key: &Path) {
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(last_year, 1, 1);
+        params.not_after = date_time_ymd(last_year, 12, 31);
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let pair = KeyPair::generate().unwrap();
-        std::fs::write(key, pair.serialize_pem()).unwrap();
-        std::fs::write(certificate, params.signed_by(&pair, &self.issuer).unwrap().pem()).unwrap();
+        fs::write(key, pair.serialize_pem()).unwrap();
+        fs::write(certificate, params.signed_by(&pair, &self.issuer).unwrap().pem()).unwrap();
     }
 }
 
-/// A TiDB with a certificate for `localhost`, and accounts of each kind, all with `PASSWORD`.
+/// A TiDB with a certificate for `localhost`, and a user for each kind of account.
 pub struct TlsServer {
-    pub server: Server,
-    folder: PathBuf,
+    server: Server,
     ca: Ca,
 }
 
 impl TlsServer {
-    /// The one for all tests that leave its certificate as it is, and do not mind that others use
-    /// its database.
+    /// The server of all tests that leave its certificate as it is.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<TlsServer> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    pub fn start() -> Self {
-        let folder = temporary_folder();
-        let ca = Ca::new(&folder, "ca.pem");
-        ca.issue("localhost", 2100, &folder.join("cert.pem"), &folder.join("key.pem"));
-        ca.issue("client", 2100, &folder.join("client.pem"), &folder.join("client-key.pem"));
-        let path = |name| folder.join(name).display().to_string();
-        let (ca_file, cert, key) = (path("ca.pem"), path("cert.pem"), path("key.pem"));
-        let server = Server::start(&format!(
-            "[security]\nssl-ca = {ca_file:?}\nssl-cert = {cert:?}\nssl-key = {key:?}\n"
-        ));
+    fn start() -> Self {
+        let ca = OnceLock::new();
+        let server = Server::configured(|folder| {
+            let ca = ca.get_or_init(|| Ca::new(folder, "ca.pem"));
+            let path = |name| folder.join(name);
+            ca.issue("localhost", 2100, &path("cert.pem"), &path("key.pem"));
+            ca.issue("client", 2100, &path("client.pem"), &path("client-key.pem"));
+            "[security]\nssl-ca = 'ca.pem'\nssl-cert = 'cert.pem'\nssl-key = 'key.pem'\n".to_owned()
+        });
+        server.execute(&["CREATE DATABASE tls"]);
         let password = PASSWORD.replace('\\', r"\\").replace('\'', r"\'");
-        let mut statements = vec!["CREATE DATABASE tls".to_owned()];
         for (name, plugin, require) in [
             ("native", "mysql_native_password", "NONE"),
             ("sha2", "caching_sha2_password", "NONE"),
             ("secure", "mysql_native_password", "SSL"),
             ("x509", "mysql_native_password", "X509"),
         ] {
-            let identified = format!("IDENTIFIED WITH {plugin} BY '{password}'");
-            statements.push(format!("CREATE USER {name} {identified} REQUIRE {require}"));
-            statements.push(format!("GRANT ALL ON tls.* TO {name}"));
+            let user = format!("{name} IDENTIFIED WITH {plugin} BY '{password}' REQUIRE {require}");
+            server.execute(&[
+                &format!("CREATE USER {user}"),
+                &format!("GRANT ALL ON tls.* TO {name}"),
+            ]);
         }
-        server.execute(&statements.iter().map(String::as_str).collect::<Vec<_>>());
-        Self { server, folder, ca }
+        Self { server, ca: ca.into_inner().unwrap() }
     }
 
-    /// The URL of an account of this server, its parameters with `{CA}` for the CA's file.
+    /// The URL of a user. In `parameters`, `{CA}` and `{FOLDER}` are the CA's file and its folder.
     pub fn url(&self, scheme: &str, user: &str, parameters: &str) -> String {
-        let parameters = parameters.replace("{CA}", self.ca.file.to_str().unwrap());
-        let parameters = parameters.replace("{FOLDER}", self.folder.to_str().unwrap());
+        let folder = self.server.folder.to_str().unwrap();
+        let parameters = parameters.replace("{CA}", "{FOLDER}/ca.pem").replace("{FOLDER}", folder);
         format!("{scheme}://{user}:{}@localhost:{}/tls{parameters}", encoded(), self.server.port)
     }
 
-    /// Runs at the most talkative level, and fails if the password is in what comes out.
     fn run(&self, scheme: &str, user: &str, parameters: &str) -> Run {
-        let url = self.url(scheme, user, parameters);
-        without_password(run(quickstart(&url).env("RUST_LOG", "trace")))
+        run_without_password(&self.url(scheme, user, parameters))
     }
 
-    /// Has the server use another certificate.
+    /// Makes the server use another certificate.
     fn use_certificate(&self, issuer: &Ca, host: &str, last_year: i32) {
-        let (certificate, key) = (self.folder.join("cert.pem"), self.folder.join("key.pem"));
-        issuer.issue(host, last_year, &certificate, &key);
+        let path = |name| self.server.folder.join(name);
+        issuer.issue(host, last_year, &path("cert.pem"), &path("key.pem"));
         self.server.execute(&["ALTER INSTANCE RELOAD TLS"]);
     }
 }
 
-/// Fails if the password or its encoded form is in what came out; else gives back the run.
+/// Runs at the most detailed level of the log, and fails if that shows the password.
 #[track_caller]
-fn without_password(run: Run) -> Run {
+fn run_without_password(url: &str) -> Run {
+    let run = run(quickstart(url).env("RUST_LOG", "trace"));
     for form in [PASSWORD.to_owned(), encoded(), encoded().to_lowercase()] {
         assert!(!run.stdout.contains(&form) && !run.stderr.contains(&form), "password in {run:#?}");
     }
@@ -130,8 +127,7 @@ fn assert_passed_with(tls: &str, run: &Run, what: &str) {
     assert!(run.stderr.contains(&format!(", TLS {tls}, database")), "{what}: {run:#?}");
 }
 
-/// Parameters, and whether they demand that the certificate is of a CA that we trust, and that it
-/// is for this host. All of them demand encryption.
+/// Parameters that demand encryption, and whether they demand a trusted CA and the host name.
 const DEMANDS: [(&str, bool, bool); 19] = [
     ("?ssl-mode=REQUIRED", false, false),
     ("?ssl_mode=REQUIRED&ssl-mode=DISABLED", false, false),
@@ -157,7 +153,7 @@ const DEMANDS: [(&str, bool, bool); 19] = [
 #[test]
 fn each_tls_parameter_gives_the_tls_it_asks_for() {
     let tls = TlsServer::start();
-    // With the right certificate each connects, to an account that the server lets in by TLS only.
+    // With the right certificate each connects, for a user that must use TLS.
     for (parameters, _, _) in DEMANDS {
         assert_passed_with("on", &tls.run("mysql", "secure", parameters), parameters);
     }
@@ -165,228 +161,165 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
         ("TiDB", "sha2", "?charset=utf8mb4&ssl-mode=VERIFY_IDENTITY&ssl-ca={CA}"),
         ("mysql2", "sha2", "?ssl_mode=verify_identity&sslca={CA}"),
         ("mysql+pymysql", "native", "?ssl_ca={CA}&ssl_verify_cert=true&ssl_verify_identity=true"),
-        ("mysql+mysqldb", "sha2", "?ssl_mode=VERIFY_IDENTITY&ssl_ca={CA}"),
-        (
-            "mysql",
-            "x509",
-            "?ssl-ca={CA}&cert_chain_path={FOLDER}/client.pem&priv_key_path={FOLDER}/client-key.pem",
-        ),
     ] {
         assert_passed_with("on", &tls.run(scheme, user, parameters), parameters);
     }
+    let client = "cert_chain_path={FOLDER}/client.pem&priv_key_path={FOLDER}/client-key.pem";
+    let client = tls.run("mysql", "x509", &format!("?ssl-ca={{CA}}&{client}"));
+    assert_passed_with("on", &client, "client certificate");
     // Without a demand there is no TLS: the proxy reads the statements.
     let proxy = Proxy::start(tls.server.port, |_| Verdict::Pass);
     for parameters in ["", "?ssl-mode=DISABLED", "?charset=utf8mb4", "?ssl_verify_identity=false"] {
         let url = tls.url("mysql", "native", parameters);
         let url = url.replace(&format!(":{}/", tls.server.port), &format!(":{}/", proxy.port));
         let before = proxy.packets();
-        let plain = without_password(run(quickstart(&url).env("RUST_LOG", "trace")));
-        assert_passed_with("off", &plain, parameters);
+        assert_passed_with("off", &run_without_password(&url), parameters);
         assert!(proxy.packets() > before + 10, "the proxy saw no statements");
     }
-    // Accounts that need TLS say so without it.
-    let needs = ["1045", "TLS off", "if TLS is off, add ssl-mode=VERIFY_IDENTITY"];
-    tls.run("mysql", "secure", "").assert_refused(1, &needs);
-    tls.run("mysql", "sha2", "?ssl-mode=DISABLED").assert_refused(1, &needs);
+    let needs_tls = ["1045", "TLS off", "if TLS is off, add ssl-mode=VERIFY_IDENTITY"];
+    tls.run("mysql", "secure", "").assert_refused(1, &needs_tls);
+    tls.run("mysql", "sha2", "?ssl-mode=DISABLED").assert_refused(1, &needs_tls);
     tls.run("mysql", "x509", "?ssl-ca={CA}").assert_refused(1, &["1045", "TLS on"]);
-    let url = tls.url("mysql", "secure", "?ssl-ca={CA}").replace('%', "%25");
-    let wrong = run(&mut quickstart(&url));
-    wrong.assert_refused(1, &["1045", "TLS on", "correct user and password"]);
 
-    // What verifies, fails on the wrong certificate; what does not, does not mind.
-    let other = Ca::new(&tls.folder, "other.pem");
+    // A wrong certificate matters only where it is verified.
+    let other = Ca::new(&tls.server.folder, "other.pem");
     for (issuer, host, last_year, words) in [
         (&tls.ca, "other.example", 2100, "not valid for name"),
         (&other, "localhost", 2100, "UnknownIssuer"),
         (&tls.ca, "localhost", 2021, "certificate expired"),
     ] {
         tls.use_certificate(issuer, host, last_year);
-        // That it has expired is like that it is of a CA that we do not trust: a few will do.
-        let step = if words.contains("expired") { 4 } else { 1 };
-        for (parameters, chain, name) in DEMANDS.into_iter().step_by(step) {
+        for (parameters, verifies_ca, verifies_name) in DEMANDS {
             let run = tls.run("mysql", "secure", parameters);
-            if if words.contains("name") { name } else { chain } {
-                let advice = "add ssl-ca=";
-                run.assert_refused(1, &["localhost", "cannot set up TLS", words, advice]);
+            if if host == "localhost" { verifies_ca } else { verifies_name } {
+                run.assert_refused(1, &["localhost", "cannot set up TLS", words, "add ssl-ca="]);
             } else {
                 assert_passed_with("on", &run, parameters);
             }
         }
     }
-    // A CA file without a certificate is the environment's fault, not the deployment's.
     tls.use_certificate(&tls.ca, "localhost", 2100);
-    let garbage = "Z2FyYmFnZQ==";
-    let begin = "-----BEGIN CERTIFICATE-----";
-    for content in [
-        String::new(),
-        "garbage\n".to_owned(),
-        format!("{begin}\n{garbage}\n"),
-        format!("{begin}\n{garbage}\n-----END CERTIFICATE-----\n"),
-    ] {
-        std::fs::write(tls.folder.join("garbage"), &content).unwrap();
-        // What looks like a PEM file is read by the driver, which does not name it.
-        let words = if content.contains("END") { "certificate files" } else { "/garbage'" };
-        let ca = tls.run("mysql", "secure", "?ssl-ca={FOLDER}/garbage");
-        ca.assert_refused(2, &[words]);
-        let client = "?cert_chain_path={FOLDER}/garbage&priv_key_path={FOLDER}/client-key.pem";
-        let client = tls.run("mysql", "secure", &format!("{client}&ssl-ca={{CA}}"));
-        client.assert_refused(2, &[words]);
-    }
 
-    // A server that wants TLS from everybody.
-    tls.use_certificate(&tls.ca, "localhost", 2100);
-    // TiDB lets only a session with TLS ask for that.
-    let url = format!(
-        "mysql://root@localhost:{}/?root_cert_path={}",
-        tls.server.port,
-        tls.ca.file.display()
-    );
-    let mut session = mysql::Conn::new(mysql::Opts::from_url(&url).unwrap()).unwrap();
+    // A server that requires TLS. TiDB allows this setting only in a session with TLS.
+    let root = format!("mysql://root@localhost:{}", tls.server.port);
+    let root = format!("{root}/?root_cert_path={}", tls.ca.file.display());
+    let mut session = mysql::Conn::new(mysql::Opts::from_url(&root).unwrap()).unwrap();
     session.query_drop("SET GLOBAL require_secure_transport = ON").unwrap();
-    // TiDB reads its settings anew now and then, and may forget this one until the next time.
-    let mut refused = tls.run("mysql", "native", "");
-    wait_until("the server demands TLS", || {
-        let demands = refused.status != Some(0);
-        if !demands {
-            refused = tls.run("mysql", "native", "");
-        }
-        demands
-    });
-    // TiDB's error has no SQL state so early, so the driver cannot read it.
-    refused.assert_refused(
-        1,
-        &["Invalid SqlStateMarker value", "not MySQL's protocol", "requires TLS"],
-    );
-    assert_passed_with("on", &tls.run("mysql", "native", "?ssl-ca={CA}"), "secure transport");
+    // TiDB may take a moment until it applies the setting.
+    wait_until("TLS is required", || tls.run("mysql", "native", "").status != Some(0));
+    // Its error has no SQL state, so the driver cannot read it.
+    let words = ["Invalid SqlStateMarker value", "not MySQL's protocol", "requires TLS"];
+    tls.run("mysql", "native", "").assert_refused(1, &words);
+    assert_passed_with("on", &tls.run("mysql", "native", "?ssl-ca={CA}"), "required");
 }
 
 #[test]
-fn strings_that_cannot_be_honoured_are_refused_by_name() {
-    let server = Server::shared();
+fn files_without_a_certificate_are_refused_by_name() {
+    let tls = TlsServer::shared();
     let folder = temporary_folder();
-    let missing = folder.join("missing.pem").display().to_string();
-    let ca = Ca::new(&folder, "ca.pem");
-    let cases: &[(&str, &str, &[&str])] = &[
-        ("mysql", "/d?charset=latin1", &["charset", "charset=utf8mb4"]),
-        (
-            "mysql",
-            "/d?ssl-mode=BANANA",
-            &["ssl-mode or its value", "DISABLED, REQUIRED, VERIFY_CA or"],
-        ),
-        ("mysql", "/d?ssl-mode=PREFERRED", &["ssl-mode", "VERIFY_IDENTITY"]),
-        ("mysql", "/d?ssl-mode", &["ssl-mode", "ssl-mode=DISABLED"]),
-        ("mysql", "/d?ssl-ca=", &["''"]),
-        ("mysql", "/d?sslaccept=perhaps", &["sslaccept", "strict or accept_invalid_certs"]),
-        ("mysql", "/d?ssl_verify_cert=yes", &["ssl_verify_cert or its value", "true or false"]),
-        ("mysql", "/d?ssl_verify_identity=", &["ssl_verify_identity or its value"]),
-        ("mysql", "/d?ssl_cert=/x", &["ssl_cert"]),
-        ("mysql", "/d?ssl_key=/x", &["ssl_key"]),
-        ("mysql", "/d?sslpassword=geheim", &["sslpassword"]),
-        ("mysql", "/d?frobnicate=1", &["frobnicate"]),
-        ("mysql", "/d?ssl-ca={MISSING}", &["missing.pem", "PEM"]),
-        ("mysql", "/d?sslcert={MISSING}", &["missing.pem", "PEM"]),
-        ("mysql", "/d?root_cert_path={MISSING}", &["missing.pem", "PEM"]),
-        ("mysql", "/d?ssl-mode=REQUIRED&ssl-ca={MISSING}", &["missing.pem", "PEM"]),
-        ("mysql", "/d?ssl-ca={FOLDER}", &["PEM"]),
-        ("mysql", "/d?ssl-ca=/etc/hosts", &["/etc/hosts", "PEM"]),
-        ("mysql", "/d/e", &["%2F"]),
-        ("mysql", "/back%60tick", &["backtick"]),
-        ("mysql", "/d?cert_chain_path={MISSING}&priv_key_path={CA}", &["missing.pem"]),
-        ("mysql", "/d?cert_chain_path={CA}&priv_key_path={MISSING}", &["missing.pem"]),
-        ("mysql", "/d?cert_chain_path={CA}", &["priv_key_path"]),
-        ("mysql", "/d?tcp_keepalive_time_ms=x", &["tcp_keepalive_time_ms or its value"]),
-        ("mysql", "/d?socket=/tmp/x", &["socket or its value"]),
-        ("mysql", "/d?danger_accept_invalid_certs=true", &["danger_accept_invalid_certs or"]),
-        ("mysql", "", &["no database"]),
-        ("mysql", "/", &["no database"]),
-        ("mysql", "/?ssl-mode=REQUIRED", &["no database"]),
-        ("jdbc:mysql", "/d", &["not a MySQL URL"]),
-        ("postgres", "/d", &["not a MySQL URL"]),
-        ("postgresql", "/d", &["not a MySQL URL"]),
-        ("mariadb", "/d", &["not a MySQL URL"]),
-        ("http", "/d", &["not a MySQL URL"]),
-    ];
-    for (scheme, tail, words) in cases {
-        let tail = tail.replace("{CA}", ca.file.to_str().unwrap()).replace("{MISSING}", &missing);
-        let tail = tail.replace("{FOLDER}", folder.to_str().unwrap());
-        let url = format!("{scheme}://root:{}@127.0.0.1:{}{tail}", encoded(), server.port);
-        let refused = without_password(run(quickstart(&url).env("RUST_LOG", "trace")));
-        refused.assert_refused(2, &[&["DATABASE_URL"], *words].concat());
-        assert!(!refused.stderr.contains("geheim"), "{refused:#?}");
-    }
-    for (url, words) in [
-        ("", "not a MySQL URL"),
-        ("mysql:root@h/d", "use mysql://"),
-        ("mysql://root@/d", "empty host"),
-        ("mysql:///d", "use mysql://"),
-        ("mysql://root@h:0/d", "port 0"),
+    let file = folder.path().join("bad.pem");
+    let begin = "-----BEGIN CERTIFICATE-----\nZ2FyYmFnZQ==\n";
+    for (content, words) in [
+        (None, "/bad.pem'"),
+        (Some(String::new()), "/bad.pem'"),
+        (Some("garbage\n".to_owned()), "/bad.pem'"),
+        (Some(begin.to_owned()), "/bad.pem'"),
+        // The driver reads this one, and does not name it.
+        (Some(format!("{begin}-----END CERTIFICATE-----\n")), "certificate files"),
     ] {
-        run(&mut quickstart(url)).assert_refused(2, &["DATABASE_URL", words]);
+        if let Some(content) = content {
+            fs::write(&file, content).unwrap();
+        }
+        for parameters in [
+            "?ssl-mode=REQUIRED&ssl-ca={BAD}",
+            "?root_cert_path={BAD}",
+            "?ssl-ca={CA}&cert_chain_path={BAD}&priv_key_path={FOLDER}/client-key.pem",
+            "?ssl-ca={CA}&cert_chain_path={FOLDER}/client.pem&priv_key_path={BAD}",
+        ] {
+            let parameters = parameters.replace("{BAD}", file.to_str().unwrap());
+            tls.run("mysql", "secure", &parameters).assert_refused(2, &[words]);
+        }
     }
-    // Not even of a URL that cannot be read is the password shown, nor any part of it.
+}
+
+#[test]
+fn strings_that_cannot_be_honoured_are_refused() {
+    let server = Server::shared();
+    for (scheme, tail, words) in [
+        ("mysql", "/d?charset=latin1", "parameter charset"),
+        ("mysql", "/d?ssl-mode=PREFERRED", "use ssl-mode=DISABLED, REQUIRED, VERIFY_CA or VERIFY_"),
+        ("mysql", "/d?ssl-mode", "parameter ssl-mode"),
+        ("mysql", "/d?ssl-ca=", "''"),
+        ("mysql", "/d?sslaccept=perhaps", "sslaccept=strict or accept_invalid_certs"),
+        ("mysql", "/d?ssl_verify_cert=yes", "true or false"),
+        ("mysql", "/d?ssl_verify_identity=", "parameter ssl_verify_identity"),
+        ("mysql", "/d?ssl_key=/x", "parameter ssl_key"),
+        ("mysql", "/d?sslpassword=secret", "parameter sslpassword"),
+        ("mysql", "/d?socket=/tmp/x", "parameter socket"),
+        ("mysql", "/d?danger_accept_invalid_certs=true", "parameter danger_accept_invalid_certs"),
+        ("mysql", "/d?cert_chain_path=/x", "priv_key_path"),
+        ("mysql", "/d/e", "%2F"),
+        ("mysql", "", "no database"),
+        ("mysql", "/?ssl-mode=REQUIRED", "no database"),
+        ("jdbc:mysql", "/d", "not a MySQL URL: use mysql://"),
+        ("postgresql", "/d", "not a MySQL URL"),
+        ("mariadb", "/d", "not a MySQL URL"),
+    ] {
+        let url = format!("{scheme}://root:{}@127.0.0.1:{}{tail}", encoded(), server.port);
+        let refused = run_without_password(&url);
+        refused.assert_refused(2, &["DATABASE_URL", words]);
+        assert!(!refused.stderr.contains("secret"), "{refused:#?}");
+    }
+    assert!(server.rows::<String>("SHOW DATABASES LIKE 'd'").is_empty());
+    // If a URL cannot be read, no part of the password is shown.
     for url in [
-        "mysql://root:geheim@127.0.0.1:99999/d",
-        "mysql://root:geheim@127.0.0.1:0/d",
-        "mysql://root:geheim@127.0.0.1:port/d",
-        "mysql://root:geheim@/d",
-        "mysql://root:ge/heim@127.0.0.1:4000/d",
-        "mysql://root:12/heim@127.0.0.1:4000/d",
-        "mysql://root:12?heim@127.0.0.1:4000/d",
-        "mysql://root:12#heim@127.0.0.1:4000/d",
-        "mysql://root:ge?heim=@127.0.0.1:4000/d",
-        "mysql//root:geheim@127.0.0.1:4000/d",
-        "mysql:root:geheim@127.0.0.1:4000/d",
-        "root:geheim@127.0.0.1:4000/d",
-        "root:geheim://127.0.0.1",
-        "geheim",
-        ":geheim@",
-        "mysql://root:geheim@127.0.0.1:4000/d#?ssl-mode=REQUIRED",
-        "mysql://root:geheim@[::1/d",
-        "mysql://root:geheim@a b/d",
-        "://root:geheim@127.0.0.1/d",
+        "",
+        "mysql:///d",
+        "mysql://root@/d",
+        "mysql://root:secret@127.0.0.1:99999/d",
+        "mysql://root:secret@127.0.0.1:0/d",
+        "mysql://root:secret@127.0.0.1:port/d",
+        "mysql://root:se/cret@127.0.0.1:4000/d",
+        "mysql://root:12/cret@127.0.0.1:4000/d",
+        "mysql://root:12?cret@127.0.0.1:4000/d",
+        "mysql://root:12#cret@127.0.0.1:4000/d",
+        "mysql://root:se?cret=@127.0.0.1:4000/d",
+        "mysql//root:secret@127.0.0.1:4000/d",
+        "mysql:root:secret@127.0.0.1:4000/d",
+        "root:secret@127.0.0.1:4000/d",
+        "root:secret://127.0.0.1",
+        "mysql://root:secret@127.0.0.1:4000/d#?ssl-mode=REQUIRED",
+        "mysql://root:secret@[::1/d",
+        "mysql://root:secret@a b/d",
+        "://root:secret@127.0.0.1/d",
     ] {
         let refused = run(quickstart(url).env("RUST_LOG", "trace"));
         refused.assert_refused(2, &["DATABASE_URL"]);
-        assert!(!refused.stderr.contains("heim"), "{url}: {refused:#?}");
+        assert!(!refused.stderr.contains("cret"), "{url}: {refused:#?}");
     }
-    assert!(server.rows::<String>("SHOW DATABASES LIKE 'd'").is_empty());
 }
 
 #[test]
-fn tls_asked_of_a_server_that_has_none() {
+fn tls_is_on_for_tidb_cloud_and_missing_on_a_server_without_it() {
+    // No resolver looks up a name with a label of more than 63 letters.
+    let label = "x".repeat(64);
+    for (host, tls) in [
+        (format!("{label}.prod.aws.tidbcloud.com"), "TLS on"),
+        (format!("{label}.TiDBCloud.COM."), "TLS on"),
+        (format!("{label}.tidbcloud.com.example"), "TLS off"),
+    ] {
+        let url = format!("mysql://prefix.root:p@{host}/d?charset=utf8mb4");
+        let refused = run(quickstart(&url).env("TIDB_TIMEOUT", "1"));
+        let name = format!("{}:3306, {tls}: connect: ", host.to_lowercase());
+        refused.assert_refused(1, &[&name, "; correct the host in DATABASE_URL, or the network"]);
+        // A connection without TLS to another machine gets a warning.
+        assert_eq!(refused.stderr.contains("[WARN ]"), tls == "TLS off", "{refused:#?}");
+    }
+    let server = Server::shared();
+    let local = run(&mut quickstart(&server.url("no_tls")));
+    assert!(!local.assert_passed().stderr.contains("WARN"), "{local:#?}");
     for parameters in ["?ssl-mode=REQUIRED", "?sslaccept=strict", "?ssl_verify_cert=true"] {
-        let refused = run(&mut quickstart(&(Server::shared().url("no_tls") + parameters)));
+        let refused = run(&mut quickstart(&(server.url("no_tls") + parameters)));
         refused.assert_refused(1, &["Client requires secure connection but server"]);
     }
-}
-
-#[test]
-fn tidb_cloud_has_tls_without_asking() {
-    // A label of more than 63 letters: a name that no resolver can be asked for.
-    let label = "x".repeat(64);
-    for host in [format!("{label}.prod.aws.tidbcloud.com"), format!("{label}.TiDBCloud.COM.")] {
-        for parameters in ["", "?ssl-mode=REQUIRED", "?charset=utf8mb4"] {
-            let url = format!("mysql://prefix.root:p@{host}:4000/d{parameters}");
-            let refused = run(quickstart(&url).env("TIDB_TIMEOUT", "1"));
-            refused.assert_refused(1, &[&host.to_lowercase(), "TLS on", "correct the host"]);
-            assert!(!refused.stderr.contains("is not encrypted"), "{refused:#?}");
-        }
-    }
-    let url = format!("mysql://root:p@{label}.tidbcloud.com.example:4000/d");
-    let refused = run(quickstart(&url).env("TIDB_TIMEOUT", "1"));
-    refused.assert_refused(1, &["TLS off", "correct the host"]);
-    assert!(refused.stderr.contains("is not encrypted"), "{refused:#?}");
-}
-
-#[test]
-fn only_a_host_elsewhere_gets_the_warning() {
-    let port = Server::shared().port;
-    for host in ["127.0.0.1", "localhost"] {
-        let local = run(&mut quickstart(&format!("mysql://root@{host}:{port}/warning")));
-        assert!(!local.assert_passed().stderr.contains("is not encrypted"), "{local:#?}");
-    }
-    let refused =
-        run(quickstart(&format!("mysql://root@{}/d", "x".repeat(64))).env("TIDB_TIMEOUT", "1"));
-    refused.assert_refused(1, &["xxx:3306", "correct the host"]);
-    assert!(refused.stderr.contains("[WARN ] xxx"), "{refused:#?}");
 }
