@@ -82,8 +82,9 @@ start() {
         docker start --attach "$container" >"$folder/log" 2>&1 &
     else
         build
-        target/tidb-server -store unistore -path '' -host 127.0.0.1 -P "$port" -socket '' -L error \
-            -report-status=false -temp-dir "$folder" >"$folder/log" 2>&1 &
+        # It writes its slow log to the current folder.
+        (cd "$folder" && exec ../tidb-server -store unistore -path '' -host 127.0.0.1 -P "$port" \
+            -socket '' -L error -report-status=false -temp-dir .) >"$folder/log" 2>&1 &
     fi
     server=$!
     until is_answering; do check_server; sleep 0.1; done

@@ -1,7 +1,7 @@
 //! Errors, cuts, silence, wrong results, late servers and crowds: the exit status can be trusted.
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -143,14 +143,13 @@ fn silence_is_a_failure_in_time() {
 }
 
 /// Errors of the server: in which packet's answer, code, text, a word of the remedy.
-const ERRORS: [(usize, u16, &str, &str); 26] = [
+const ERRORS: [(usize, u16, &str, &str); 24] = [
     (LOGIN, 1045, "Access denied for user", "if TLS is off, add ssl-mode="),
     (LOGIN, 1044, "Access denied for user 'u'", "sql/0_create_database_and_user.sql"),
     (LOGIN, 1105, "insecure transport are prohibited", "add ssl-mode="),
     (LOGIN, 1105, "Missing user name prefix", "TiDB Cloud's console"),
     (LOGIN, 3159, "insecure transport are prohibited", "add ssl-mode="),
     (LOCK, 9001, "PD server timeout", "check PD, TiKV, TiFlash"),
-    (LOCK, 9002, "TiKV server timeout", "check PD, TiKV, TiFlash"),
     (DDL, 1142, "DROP command denied to user", "sql/0_create_database_and_user.sql"),
     (DDL, 8027, "Information schema is out of date", "check PD, TiKV, TiFlash"),
     (INSERT, 9003, "TiKV server is busy", "check PD, TiKV, TiFlash"),
@@ -170,7 +169,6 @@ const ERRORS: [(usize, u16, &str, &str); 26] = [
     (LOCK, 1105, "lock Lock", ""),
     (DDL, 1050, "Table 'insecure transport' already exists", ""),
     (INSERT, 1105, "rpc error: connect: connection refused", ""),
-    (INSERT, 1105, "context deadline exceeded: timeout", ""),
     (INSERT, 1366, "Incorrect value 'ERROR 1045' for column 'name'", ""),
 ];
 
@@ -226,15 +224,12 @@ fn what_listens_on_the_port_is_told_apart() {
     // Nobody accepts here: when the queue is full, the kernel drops packets.
     let full = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = full.local_addr().unwrap();
-    let queue: Vec<_> = std::iter::from_fn(|| {
-        TcpStream::connect_timeout(&address, Duration::from_millis(500)).ok()
-    })
-    .take(10_000)
-    .collect();
-    assert!(queue.len() < 10_000, "the queue does not fill");
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
+        queue.push(stream);
+    }
     for (port, words, waits) in [
-        (free_port(), "Connection refused", 1),
-        (free_port(), "; start TiDB (here: `make tidb`) or correct DATABASE_URL", 1),
+        (free_port(), "refused (os error 111); start TiDB (here: `make tidb`) or correct DATA", 1),
         (listener(b"", true), "connection closed", 1),
         (listener(b"", false), "timed out after 2 s; check firewalls and IP access lists", 0),
         (address.port(), "timed out after 2 s; check firewalls and IP access lists", 0),
@@ -401,34 +396,28 @@ fn contention_and_a_server_without_locks_do_not_matter() {
 
 #[test]
 fn each_address_of_a_name_is_tried() {
-    // Its server listens on 127.0.0.1 only.
-    let tls = TlsServer::shared();
     let folder = temporary_folder();
     let hosts = folder.path().join("hosts");
-    for addresses in
-        ["::1 localhost\n127.0.0.1 localhost\n", "127.0.0.9 localhost\n127.0.0.1 localhost\n"]
-    {
-        std::fs::write(&hosts, addresses).unwrap();
-        for (url, status) in [
-            (tls.url("mysql", "native", ""), 0),
-            (tls.url("mysql", "native", "?ssl-ca={CA}"), 0),
-            (format!("mysql://root@localhost:{}/d", free_port()), 1),
-        ] {
-            // In a mount namespace, /etc/hosts can be another file.
-            let mut unshare = Command::new("unshare");
-            unshare.args(["--map-root-user", "--mount", "sh", "-c"]);
-            unshare.arg(r#"mount --bind "$0" /etc/hosts && exec "$1" || exit 99"#).arg(&hosts);
-            unshare.arg(env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart"));
-            let tried = run(unshare.env("DATABASE_URL", url).env("TIDB_TIMEOUT", "10"));
-            if !matches!(tried.status, Some(0..=2)) {
-                // Not captured, so that it is seen. Then only this machine's `localhost` is tried.
-                let localhost: Vec<_> = ("localhost", 0).to_socket_addrs().unwrap().collect();
-                let message = "NOT RUN: each_address_of_a_name_is_tried; `unshare` is refused";
-                writeln!(std::io::stderr(), "{message}; localhost is {localhost:?}").unwrap();
-                return;
-            }
-            assert_eq!(tried.status, Some(status), "{addresses}: {tried:#?}");
-            assert_eq!(tried.stderr.contains("Connection refused"), status == 1, "{tried:#?}");
+    std::fs::write(&hosts, "::1 localhost\n127.0.0.1 localhost\n").unwrap();
+    // The servers listen on 127.0.0.1 only.
+    for (url, status) in [
+        (Server::shared().url("addresses").replace("127.0.0.1", "localhost"), 0),
+        (TlsServer::shared().url("mysql", "native", "?ssl-ca={CA}"), 0),
+        (format!("mysql://root@localhost:{}/d", free_port()), 1),
+    ] {
+        // In a mount namespace, /etc/hosts can be another file.
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--map-root-user", "--mount", "sh", "-c"]);
+        unshare.arg(r#"mount --bind "$0" /etc/hosts && exec "$1" || exit 99"#).arg(&hosts);
+        unshare.arg(env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart")).env("DATABASE_URL", url);
+        let tried = run(unshare.env("TIDB_TIMEOUT", "10"));
+        if !matches!(tried.status, Some(0..=2)) {
+            // Written so that it is not captured.
+            let message = "NOT RUN: each_address_of_a_name_is_tried, because `unshare` is refused";
+            writeln!(std::io::stderr(), "{message}").unwrap();
+            return;
         }
+        assert_eq!(tried.status, Some(status), "{tried:#?}");
+        assert_eq!(tried.stderr.contains("Connection refused"), status == 1, "{tried:#?}");
     }
 }

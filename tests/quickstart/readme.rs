@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::{
-    LINE, Server, TIDB_VERSION, free_port, quickstart, root, run, temporary_folder,
+    LINE, Server, TIDB_VERSION, binary, free_port, quickstart, root, run, temporary_folder,
     without_settings, write_script,
 };
 use crate::urls::TlsServer;
@@ -28,6 +28,11 @@ fn blocks(language: &str) -> Vec<String> {
 #[track_caller]
 fn block(language: &str, words: &str) -> String {
     blocks(language).into_iter().find(|block| block.contains(words)).unwrap()
+}
+
+/// A text up to this character.
+fn until(text: &str, end: char) -> &str {
+    text.split(end).next().unwrap()
 }
 
 /// A shell in a folder, with the programs of its `bin/` in front.
@@ -67,25 +72,20 @@ fn the_log_is_that_of_a_run() {
 #[test]
 fn versions_defaults_exit_statuses_and_links_agree_with_their_source() {
     let readme = read("README.md");
-    let (manifest, main) = (read("Cargo.toml"), read("src/main.rs"));
-    let value = |text: &str, start: &str| {
-        let (_, rest) = text.split_once(start).unwrap();
-        rest.split('"').next().unwrap().to_owned()
-    };
-    let rust = value(&manifest, "rust-version = \"");
-    assert!(readme.contains(&format!("(https://www.rust-lang.org/tools/install) {rust} or later")));
-    for versions in readme.match_indices("v8.") {
-        assert!(readme[versions.0..].starts_with(TIDB_VERSION), "not {TIDB_VERSION}");
+    assert!(readme.contains(concat!("/install) ", env!("CARGO_PKG_RUST_VERSION"), " or later")));
+    for (at, _) in readme.match_indices("v8.") {
+        assert!(readme[at..].starts_with(TIDB_VERSION), "not {TIDB_VERSION}");
     }
-    for name in ["DATABASE_URL", "TIDB_TIMEOUT"] {
-        let default = value(&main, &format!("variable(\"{name}\", \""));
-        let mut rows = readme.lines().filter(|line| line.starts_with(&format!("| `{name}` |")));
-        assert!(rows.next().unwrap().ends_with(&format!("| `{default}` |")), "{name}");
+    let help = run(binary().arg("--help")).stdout;
+    let defaults: Vec<_> = help.split("[default: ").skip(1).map(|text| until(text, ']')).collect();
+    assert_eq!(defaults.len(), 3);
+    for default in defaults {
+        assert!(readme.contains(&format!("| `{default}` |")), "{default}");
     }
     for row in ["| 0 | The deployment passed", "| 1 | The deployment failed", "| 2 | Nothing was"] {
         assert!(readme.contains(row), "{row}");
     }
-    let links = readme.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let links = readme.split("](").skip(1).map(|text| until(text, ')'));
     for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {
         assert!(root().join(link).exists(), "{link}");
     }
@@ -104,16 +104,15 @@ fn a_project_of_ones_own_has_the_same_dependencies() {
     assert_eq!(typed.status, Some(0), "{typed:#?}");
     let project = folder.path().join("my-tidb-app");
     assert_eq!(fs::read_to_string(project.join("src/main.rs")).unwrap(), read("src/main.rs"));
-    let dependencies = |manifest: &Path| {
-        let mut tree = Command::new("cargo");
-        tree.args(["tree", "--offline", "--depth=1", "--edges=normal", "--format={lib} {f}"]);
-        let tree = run(tree.args(["--prefix=none", "--manifest-path"]).arg(manifest));
+    let dependencies = |folder: &Path| {
+        let tree =
+            "cargo tree --offline --depth=1 --edges=normal --prefix=none --format='{lib} {f}'";
+        let tree = run(&mut shell(folder, tree));
         let crates: Vec<_> = tree.stdout.lines().skip(1).map(str::to_owned).collect();
         assert!(crates.len() >= 4, "{tree:#?}");
         crates
     };
-    let expected = dependencies(&root().join("Cargo.toml"));
-    assert_eq!(dependencies(&project.join("Cargo.toml")), expected);
+    assert_eq!(dependencies(&project), dependencies(root()));
 }
 
 #[test]

@@ -274,24 +274,20 @@ fn strings_that_cannot_be_honoured_are_refused() {
     // If a URL cannot be read, no part of the password is shown.
     for url in [
         "",
-        "mysql:///d",
         "mysql://root@/d",
         "mysql://root:secret@127.0.0.1:99999/d",
         "mysql://root:secret@127.0.0.1:0/d",
-        "mysql://root:secret@127.0.0.1:port/d",
         "mysql://root:se/cret@127.0.0.1:4000/d",
         "mysql://root:12/cret@127.0.0.1:4000/d",
         "mysql://root:12?cret@127.0.0.1:4000/d",
         "mysql://root:12#cret@127.0.0.1:4000/d",
         "mysql://root:se?cret=@127.0.0.1:4000/d",
         "mysql//root:secret@127.0.0.1:4000/d",
-        "mysql:root:secret@127.0.0.1:4000/d",
         "root:secret@127.0.0.1:4000/d",
         "root:secret://127.0.0.1",
         "mysql://root:secret@127.0.0.1:4000/d#?ssl-mode=REQUIRED",
         "mysql://root:secret@[::1/d",
         "mysql://root:secret@a b/d",
-        "://root:secret@127.0.0.1/d",
     ] {
         let refused = run(quickstart(url).env("RUST_LOG", "trace"));
         refused.assert_refused(2, &["DATABASE_URL"]);
