@@ -1,7 +1,6 @@
 -- The session settings that the steps need, whatever the server's defaults. Only TiDB has the first
--- variable: any other server refuses the statement with error 1193. The settings: no stale reads,
--- autocommit, ids 1, 2, 3, all rows (this number is MySQL's "no limit"; DEFAULT would be the server's
--- global value), and a session that may write.
+-- variable: any other server refuses the statement with error 1193. In order: no stale reads,
+-- autocommit, ids 1, 2, 3, no row limit (DEFAULT would be the server's global value), read-write.
 SET SESSION
     tidb_low_resolution_tso = 0,
     autocommit = 1,

@@ -2,14 +2,14 @@
 //! speaks MySQL's protocol, inserts, deletes and updates rows, and prints a join.
 //!
 //! Run it with `make run`, or set `DATABASE_URL` and type `cargo run`. The tutorial comes first,
-//! with one function for each step: copy its types, `open_pool` without its `pool_opts`, and the
-//! step functions. The supporting code after them turns the tutorial into a smoke test.
+//! with one function for each step: copy its types and functions. The supporting code after them
+//! turns the tutorial into a smoke test.
 
 use std::process::ExitCode;
 
 use log::error;
 use mysql::prelude::Queryable;
-use mysql::{Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts, Value};
+use mysql::{Opts, Pool, Value};
 use once_cell::sync::OnceCell;
 
 /// A user's gender, stored in an ENUM column.
@@ -42,7 +42,7 @@ struct Order {
     price: f32,
 }
 
-/// A row of the join. If a column can be NULL, use `Option<T>`: a NULL in these fields is an error.
+/// A row of the join. The program inserts no NULL; for a column with NULLs, use `Option<T>`.
 #[derive(Debug, PartialEq)]
 struct UserOrder {
     name: String,
@@ -53,37 +53,27 @@ struct UserOrder {
 static POOL: OnceCell<Pool> = OnceCell::new();
 
 /// Returns the program's connection pool. The first call that succeeds opens it; later calls return
-/// the same pool and ignore `opts`. You can also open a `Pool` in `main` and pass clones of it.
+/// the same pool and ignore `opts`. Use it like this:
+/// `let mut conn = open_pool(Opts::from_url(&url)?)?.get_conn()?;`
 ///
-/// By default a pool opens 10 connections at once and up to 100 on demand. If all are in use,
-/// `get_conn` waits without a timeout; `try_get_conn` takes one.
+/// By default a pool opens 10 connections immediately and up to 100 on demand. If all are in use,
+/// `get_conn` waits without a timeout; `try_get_conn` accepts one.
 fn open_pool(opts: Opts) -> mysql::Result<&'static Pool> {
-    // This program takes one connection, once, so it needs no health check before and no reset
-    // after use. In your own program, keep the driver's defaults.
-    let pool_opts = PoolOpts::new()
-        .with_constraints(PoolConstraints::new_const::<1, 1>())
-        .with_check_health(false)
-        .with_reset_connection(false);
-    let opts = OptsBuilder::from_opts(opts).pool_opts(pool_opts);
     // The standard library's `OnceLock` has no stable `get_or_try_init` yet.
     POOL.get_or_try_init(|| Pool::new(opts))
 }
 
-/// Logs the steps and any failure to stderr, and returns the exit status.
+/// Runs the program, logs any failure to stderr, and returns the exit status.
 fn main() -> ExitCode {
     let env = env_logger::Env::default().default_filter_or("info");
     env_logger::Builder::from_env(env).format_target(false).init();
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::NothingTested(message)) => {
-            error!("{message}");
-            ExitCode::from(2)
-        }
-        Err(Failure::Deployment(message) | Failure::Temporary(message)) => {
-            error!("{message}");
-            ExitCode::from(1)
-        }
-    }
+    let (message, status) = match run() {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(NothingTested(message)) => (message, 2),
+        Err(Deployment(message) | Temporary(message)) => (message, 1),
+    };
+    error!("{message}");
+    ExitCode::from(status)
 }
 
 /// Runs the steps in the order of the tutorial and returns the rows of the join. `check` compares the
@@ -150,8 +140,8 @@ fn insert_orders(conn: &mut impl Queryable, orders: &[Order]) -> mysql::Result<u
 }
 
 /// Inserts rows of `N` columns with one statement and returns their number. `insert_one` is the
-/// statement for one row; it ends with a `?` for each column. A statement takes at most 65,535
-/// parameters. `exec_batch` is shorter, but sends and commits each row separately.
+/// statement for one row, which ends with `(?, …)`. A statement takes at most 65,535 parameters.
+/// `exec_batch` is shorter, but sends and commits each row separately.
 fn insert_rows<const N: usize>(
     conn: &mut impl Queryable,
     insert_one: &str,
@@ -168,13 +158,13 @@ fn insert_rows<const N: usize>(
 /// Step 3: deletes an order and returns the number of deleted rows.
 ///
 /// Each statement in this program commits on its own (autocommit). To commit several together, call
-/// these functions with `&mut tx`, where `tx` is `conn.start_transaction(TxOpts::default())?`, and
+/// the functions of steps 2 to 5 with `&mut tx`, where `tx` is `conn.start_transaction(TxOpts::default())?`, and
 /// then `tx.commit()?`.
 fn delete_order(conn: &mut impl Queryable, oid: i32) -> mysql::Result<u64> {
     Ok(conn.exec_iter(include_str!("../sql/3_delete_order.sql"), (oid,))?.affected_rows())
 }
 
-/// Step 4: sets the price of an order and returns the number of changed rows: 0 if it is the same.
+/// Step 4: sets the price of an order and returns the number of changed rows: 0 if nothing changed.
 fn set_price(conn: &mut impl Queryable, oid: i32, price: f32) -> mysql::Result<u64> {
     Ok(conn.exec_iter(include_str!("../sql/4_update_order.sql"), (price, oid))?.affected_rows())
 }
@@ -183,11 +173,8 @@ fn set_price(conn: &mut impl Queryable, oid: i32, price: f32) -> mysql::Result<u
 fn user_orders(conn: &mut impl Queryable, uid: i32) -> mysql::Result<Vec<UserOrder>> {
     // `exec` would panic on a row that cannot be converted, such as one with a NULL.
     let rows = conn.exec_opt(include_str!("../sql/5_join_users_orders.sql"), (uid,))?;
-    let to_user_order = |row| {
-        let (name, price) = row?;
-        Ok(UserOrder { name, price })
-    };
-    rows.into_iter().map(to_user_order).collect()
+    let rows: Result<Vec<_>, _> = rows.into_iter().collect();
+    Ok(rows?.into_iter().map(|(name, price)| UserOrder { name, price }).collect())
 }
 
 // ---- Supporting code: the command line ---------------------------------------------------------
@@ -203,12 +190,13 @@ use std::{env, fs, thread};
 use Failure::{Deployment, NothingTested, Temporary};
 use log::{info, warn};
 use mysql::prelude::FromRow;
-use mysql::{ClientIdentity, Conn, DriverError, Error, MySqlError, PooledConn, SslOpts};
+use mysql::{ClientIdentity, Conn, DriverError, Error, MySqlError, OptsBuilder, PooledConn};
+use mysql::{PoolConstraints, PoolOpts, SslOpts};
 
 /// What `--help` prints.
 const HELP: &str = "\
 Usage: tidb-rust-mysql-quickstart [--cleanup | --help | --version]
-  --cleanup      after a successful run, drop the two tables of this program
+  --cleanup      after a successful run, drop this program's two tables
   -h, --help     print this help
   -V, --version  print the version
 Environment variables:
@@ -218,11 +206,11 @@ Environment variables:
 Exit status:
   0 the deployment passed
   1 it failed
-  2 nothing was tested and nothing was changed";
+  2 nothing was tested or changed";
 
 /// Why a run did not pass, in one line: the cause, then what to do.
 enum Failure {
-    /// Nothing was tested and nothing was changed.
+    /// Nothing was tested or changed.
     NothingTested(String),
     /// The deployment failed.
     Deployment(String),
@@ -230,7 +218,7 @@ enum Failure {
     Temporary(String),
 }
 
-/// Does what the arguments say and prints one text to stdout.
+/// Runs the command line and prints its output to stdout.
 fn run() -> Result<(), Failure> {
     let arguments: Vec<_> = env::args_os().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap_or_default()).collect();
@@ -264,7 +252,7 @@ fn run_and_format(cleanup: bool) -> Result<String, Failure> {
 
 /// The server to connect to.
 struct Server {
-    /// Host, port and TLS, with which each message about the server begins.
+    /// Host, port and TLS: the prefix of each message.
     name: String,
     opts: Opts,
     /// The timeout of each wait.
@@ -281,16 +269,23 @@ impl Server {
         let timeout = Duration::from_secs(timeout.get().into());
         let url = variable("DATABASE_URL", "mysql://root@127.0.0.1:4000/test_sqlalchemy")?;
         let opts = read_url(&url).map_err(|error| format!("DATABASE_URL: {error}"))?;
+        // This program takes one connection, once, so it needs no health check before and no reset
+        // after use. In your own program, keep the driver's defaults.
+        let pool_opts = PoolOpts::new()
+            .with_constraints(PoolConstraints::new_const::<1, 1>())
+            .with_check_health(false)
+            .with_reset_connection(false);
         let opts = OptsBuilder::from_opts(opts)
+            .pool_opts(pool_opts)
             .init(vec![include_str!("../sql/1a_set_session.sql")])
             // Otherwise the driver may switch to the Unix socket that the server reports. Through a
             // tunnel or a published container port, that can be a different server's socket.
             .prefer_socket(false)
             // Saves a query for the server's limit. No packet of this program comes near 1 MiB.
             .max_allowed_packet(Some(1 << 20))
-            // Half of it, because `try_addresses` makes two attempts.
+            // Half of it, because `try_addresses` makes at least two attempts.
             .tcp_connect_timeout(Some(timeout / 2))
-            // By default there is no timeout. `GET_LOCK` takes up to a second, also if this is 1.
+            // By default there is no timeout. `GET_LOCK` takes up to a second, even if this is 1.
             .read_timeout(Some(timeout + Duration::from_millis(500)));
         let opts = Opts::from(opts);
         let host = opts.get_ip_or_hostname();
@@ -309,10 +304,11 @@ fn variable(name: &str, default: &str) -> Result<String, String> {
     value.into_string().map_err(|_| format!("{name} is not valid UTF-8"))
 }
 
-/// How much TLS is demanded, from the least to the most.
+/// How much TLS is required, from the least to the most.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Tls {
-    NotDemanded,
+    NotRequired,
+    /// Encryption without verification.
     Encrypted,
     /// Also a certificate from a trusted CA.
     VerifyCa,
@@ -334,24 +330,22 @@ fn read_url(url: &str) -> Result<Opts, String> {
     if database.contains(['/', '@']) || parameters.contains('@') || rest.contains('#') {
         return Err("percent-encode special characters: / ? # @ as %2F %3F %23 %40".to_owned());
     }
-    let mut tls = Tls::NotDemanded;
+    let mut tls = Tls::NotRequired;
     let mut files = Vec::new();
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         // Clients write names and values with `-` or `_`, and in upper or lower case.
         let plain = |text: &str| text.to_lowercase().replace('-', "_");
-        let demand = match (&*plain(key), &*plain(value)) {
-            ("ssl_ca" | "sslca" | "sslcert", _) => {
-                files.push(format!("root_cert_path={value}"));
-                Tls::NotDemanded
-            }
-            (name @ ("root_cert_path" | "cert_chain_path" | "priv_key_path"), _) => {
-                files.push(format!("{name}={value}"));
-                Tls::NotDemanded
-            }
+        let mut file = |name| {
+            files.push(format!("{name}={value}"));
+            Tls::NotRequired
+        };
+        let required = match (&*plain(key), &*plain(value)) {
+            ("ssl_ca" | "sslca" | "sslcert", _) => file("root_cert_path"),
+            (name @ ("root_cert_path" | "cert_chain_path" | "priv_key_path"), _) => file(name),
             ("charset", "utf8" | "utf8mb4")
             | ("ssl_mode", "disabled")
-            | ("ssl_verify_identity", "false") => Tls::NotDemanded,
+            | ("ssl_verify_identity", "false") => Tls::NotRequired,
             ("ssl_mode", "required")
             | ("sslaccept", "accept_invalid_certs")
             | ("ssl_verify_cert", "false") => Tls::Encrypted,
@@ -359,7 +353,7 @@ fn read_url(url: &str) -> Result<Opts, String> {
             ("ssl_mode", "verify_identity")
             | ("sslaccept", "strict")
             | ("ssl_verify_identity", "true") => Tls::VerifyIdentity,
-            // Without the value, which may be a password, as in `?password=...`.
+            // Omits the value: it may be a password, as in `?password=...`.
             _ => {
                 return Err(format!(
                     "parameter {key} or its value is not supported: use ssl-mode=DISABLED, \
@@ -369,7 +363,7 @@ fn read_url(url: &str) -> Result<Opts, String> {
                 ));
             }
         };
-        tls = tls.max(demand);
+        tls = tls.max(required);
     }
     let opts = Opts::from_url(&format!("mysql://{base}?{}", files.join("&")))
         .map_err(|error| format!("{error}: {FORM}"))?;
@@ -382,16 +376,16 @@ fn read_url(url: &str) -> Result<Opts, String> {
     Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl_opts).into())
 }
 
-/// Returns the TLS options, or `None` for a connection without TLS. A CA without `ssl-mode` demands
-/// full verification, as does a TiDB Cloud host. The error names a file that cannot be used, which
+/// Returns the TLS options, or `None` for a connection without TLS. A CA alone requires full
+/// verification, as does a TiDB Cloud host. The error names a file that cannot be used, which
 /// the driver's errors do not.
-fn ssl_opts(opts: &Opts, demand: Tls) -> Result<Option<SslOpts>, String> {
+fn ssl_opts(opts: &Opts, required: Tls) -> Result<Option<SslOpts>, String> {
     let host = opts.get_ip_or_hostname();
-    let tls = match demand {
+    let tls = match required {
         _ if host.trim_end_matches('.').ends_with(".tidbcloud.com") => Tls::VerifyIdentity,
-        Tls::NotDemanded if opts.get_ssl_opts().is_some() => Tls::VerifyIdentity,
-        Tls::NotDemanded => return Ok(None),
-        demand => demand,
+        Tls::NotRequired if opts.get_ssl_opts().is_some() => Tls::VerifyIdentity,
+        Tls::NotRequired => return Ok(None),
+        required => required,
     };
     let ssl_opts = opts.get_ssl_opts().cloned().unwrap_or_default();
     let identity = ssl_opts.client_identity();
@@ -422,8 +416,8 @@ fn open_session(server: &Server) -> Result<PooledConn, Failure> {
         Ok(Some(true)) | Err(Error::MySqlError(MySqlError { code: 1235, .. })) => Ok(()),
         Err(error) => Err(server.failure("get the lock", &error)),
         Ok(_) => Err(Temporary(format!(
-            "{}: another run uses this database: wait, or raise TIDB_TIMEOUT. A run that died holds \
-             its lock for up to 20 s. INFORMATION_SCHEMA.CLUSTER_PROCESSLIST lists the sessions of \
+            "{}: another run uses this database: try again later, or raise TIDB_TIMEOUT. A crashed \
+             run keeps its lock for up to 20 s. INFORMATION_SCHEMA.CLUSTER_PROCESSLIST lists the sessions of \
              all TiDB servers",
             server.name
         ))),
@@ -435,7 +429,7 @@ fn open_session(server: &Server) -> Result<PooledConn, Failure> {
     if let Some(table) = table {
         return Err(NothingTested(format!(
             "{}: {table} was not created by this program: use another database in \
-             DATABASE_URL, or drop it if you do not need it",
+             DATABASE_URL, or drop that table if you do not need it",
             server.name
         )));
     }
@@ -500,7 +494,7 @@ impl Server {
         result
     }
 
-    /// Logs a step that gave the expected result and returns that. Anything else is a failure.
+    /// Logs a step that gave the expected result, and returns the result. Anything else is a failure.
     fn check<T: Debug + PartialEq>(
         &self,
         step: &str,
@@ -539,8 +533,8 @@ impl Server {
         let remedy = match (code, kind) {
             (1044 | 1142, _) => "; grant the privileges in sql/0_create_database_and_user.sql",
             (1045 | 3159, _) => {
-                "; correct user and password (TiDB Cloud's console shows the user's prefix); if TLS \
-                 is off, add ssl-mode=VERIFY_IDENTITY"
+                "; check user and password (TiDB Cloud's console shows the user's prefix); if TLS is \
+                 off, add ssl-mode=VERIFY_IDENTITY"
             }
             (1193, _) => "; this is not TiDB: correct DATABASE_URL (TiDB's port is 4000)",
             (1205 | 1213 | 9007, _) => "; others changed the same rows: run it again",
@@ -556,18 +550,15 @@ impl Server {
             }
             (_, InvalidInput) => "; check the CA and client certificate files",
             (_, InvalidData) if self.opts.get_ssl_opts().is_some() => {
-                "; cannot set up TLS: check that the server's certificate is for this host name; \
-                 if its CA is private, add ssl-ca=/path/to/ca.pem"
+                "; cannot set up TLS: check the host name and the certificate files; if the \
+                 server's CA is private, add ssl-ca=/path/to/ca.pem"
             }
             // If a TiDB server requires TLS, its error has no SQL state: the driver cannot read it.
             (_, InvalidData) => {
                 "; not MySQL's protocol: correct host and port; if the server requires TLS, add \
                  ssl-mode=VERIFY_IDENTITY"
             }
-            _ => {
-                "; connection closed: the server may be starting or stopping, the session may have \
-                 been killed, or this is not TiDB's port"
-            }
+            _ => "; connection closed: the server stopped, killed the session, or is not TiDB",
         };
         let message = format!("{}: {step}: {cause}{remedy}", self.name);
         match (code, kind) {
@@ -581,7 +572,7 @@ impl Server {
     }
 }
 
-/// Returns the code of an error of the server: MySQL's, or from 8000 on TiDB's. 0 for other errors.
+/// Returns the code of an error of the server: MySQL's, or TiDB's own from 8000 up. Otherwise 0.
 fn server_code(error: &Error) -> u16 {
     let Error::MySqlError(error) = error else { return 0 };
     let says = |words| error.message.contains(words);
@@ -593,8 +584,8 @@ fn server_code(error: &Error) -> u16 {
     }
 }
 
-/// Returns the kind of an error of the connection, or `Other`. The driver has several places for
-/// it, and the operating systems have several kinds.
+/// Returns the kind of an error of the connection, or `Other`. The driver reports it in several
+/// places, and operating systems differ.
 fn error_kind(error: &Error) -> ErrorKind {
     let kind = match error {
         Error::IoError(error) => error.kind(),
@@ -603,11 +594,13 @@ fn error_kind(error: &Error) -> ErrorKind {
             let source = error.source().and_then(|source| source.downcast_ref());
             source.map_or(ErrorKind::InvalidData, io::Error::kind)
         }
-        Error::DriverError(DriverError::CouldNotConnect(Some((_, _, kind)))) => match kind {
-            ErrorKind::ConnectionRefused | ErrorKind::TimedOut => *kind,
-            // There is no stable `ErrorKind` for a name that does not resolve.
-            _ => ErrorKind::HostUnreachable,
-        },
+        Error::DriverError(DriverError::CouldNotConnect(Some((
+            _,
+            _,
+            ErrorKind::ConnectionRefused,
+        )))) => ErrorKind::ConnectionRefused,
+        // There is no stable `ErrorKind` for a name that does not resolve.
+        Error::DriverError(DriverError::CouldNotConnect(_)) => ErrorKind::HostUnreachable,
         Error::DriverError(DriverError::ConnectTimeout) => ErrorKind::TimedOut,
         _ => ErrorKind::Other,
     };
