@@ -24,8 +24,6 @@ pub enum Verdict {
     Cut,
     /// The proxy passes on neither this packet nor any later one, and keeps the connection open.
     Silence,
-    /// The proxy drops this packet of the server and renumbers those after it.
-    Drop,
     /// The proxy drops this packet of the client and answers it with this payload.
     Answer(Vec<u8>),
 }
@@ -109,7 +107,6 @@ impl State {
 
     /// Carries packets in one direction until the connection ends or a verdict ends it.
     fn carry(&self, from: &mut TcpStream, to: &mut TcpStream, is_client: bool) -> io::Result<()> {
-        let (mut dropped, mut exchange) = (0, 0);
         loop {
             let mut packet = read_packet(from)?;
             // The driver closes a connection with COM_QUIT. It has no answer, and it may be lost.
@@ -126,17 +123,12 @@ impl State {
             if self.is_silent.load(SeqCst) {
                 continue;
             }
-            if exchange != client {
-                (exchange, dropped) = (client, 0);
-            }
-            packet[3] -= dropped;
             let payload = &mut packet[4..];
             let verdict = (self.judge.lock().unwrap())(Packet { client, server, payload });
             match verdict {
                 Verdict::Pass => to.write_all(&packet)?,
                 Verdict::Cut => return Ok(()),
                 Verdict::Silence => self.is_silent.store(true, SeqCst),
-                Verdict::Drop => dropped += 1,
                 Verdict::Answer(answer) => {
                     let length = u32::try_from(answer.len()).unwrap().to_le_bytes();
                     from.write_all(&[length[0], length[1], length[2], packet[3] + 1])?;
