@@ -1,6 +1,6 @@
 //! Inserts an author and two books in one transaction: TiDB commits all three rows or none.
 //!
-//! The example also reads back the id that TiDB assigned, tells a duplicate key from other errors,
+//! The example also reads back the id that TiDB assigned, distinguishes a duplicate key from other errors,
 //! and retries a transaction that conflicts with another one. It needs the database that `cargo run`
 //! creates, and connects to the TiDB in `DATABASE_URL`, or to the one that `make tidb` starts:
 //!
@@ -54,8 +54,8 @@ fn connect() -> Result<Conn, Box<dyn std::error::Error>> {
     Ok(Conn::new(builder)?)
 }
 
-/// Adds an author and their books. If a statement fails, `?` drops the transaction before the
-/// commit, and the driver rolls it back.
+/// Adds an author and their books. If a statement fails, `?` returns before the commit, and
+/// dropping the transaction rolls it back.
 fn add_author(conn: &mut Conn, name: &str, titles: &[&str]) -> mysql::Result<()> {
     let mut tx = conn.start_transaction(TxOpts::default())?;
     tx.exec_drop("INSERT INTO authors (name) VALUES (?)", (name,))?;
@@ -65,7 +65,7 @@ fn add_author(conn: &mut Conn, name: &str, titles: &[&str]) -> mysql::Result<()>
     tx.commit()
 }
 
-/// Runs a transaction again, up to twice, if another transaction changed the same rows.
+/// Runs a transaction, and retries it up to twice after a deadlock or write conflict.
 fn retry<T>(mut transaction: impl FnMut() -> mysql::Result<T>) -> mysql::Result<T> {
     for _ in 0..2 {
         match transaction() {

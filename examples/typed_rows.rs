@@ -1,4 +1,4 @@
-//! Writes and reads rows of a Rust type: a NULL is a `None`, an ENUM value is a Rust enum, and a
+//! Writes and reads rows as a Rust struct: a NULL is a `None`, an ENUM value is a Rust enum, and a
 //! DECIMAL is a `String`, which keeps all its digits.
 //!
 //! The example needs the database that `cargo run` creates, and connects to the TiDB in
@@ -66,7 +66,7 @@ fn connect() -> Result<Conn, Box<dyn std::error::Error>> {
     Ok(Conn::new(builder)?)
 }
 
-/// Writes each edition with a statement of its own.
+/// Writes each edition with its own statement.
 fn write(conn: &mut impl Queryable, editions: &[Edition]) -> mysql::Result<()> {
     let rows = editions.iter().map(|edition| {
         let format = match edition.format {

@@ -1,6 +1,6 @@
--- The session settings that the steps need, whatever the server's defaults. Only TiDB has the first
--- variable: any other server refuses the statement with error 1193. In order: no stale reads,
--- autocommit, ids 1, 2, 3, no row limit (DEFAULT would be the server's global value), read-write.
+-- Session settings that the steps need, regardless of the server's defaults: no stale reads,
+-- autocommit, ids 1, 2, 3, no row limit (DEFAULT would be the global value), and read-write access.
+-- Only TiDB has tidb_low_resolution_tso: other servers reject the statement with error 1193.
 SET SESSION
     tidb_low_resolution_tso = 0,
     autocommit = 1,

@@ -1,5 +1,5 @@
--- Returns the server's version, and a table or view that has one of our table names but lacks our
--- comment, or NULL. Without GROUP BY, an aggregate always returns one row.
+-- Returns the server's version, and a table or view that has one of our table names but not our
+-- comment, or NULL if there is none. Without GROUP BY, an aggregate always returns one row.
 SELECT @@version, MIN(CONCAT(TABLE_TYPE, ' ', TABLE_SCHEMA, '.', TABLE_NAME))
 FROM INFORMATION_SCHEMA.TABLES
 WHERE TABLE_SCHEMA = DATABASE()

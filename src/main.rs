@@ -1,7 +1,7 @@
-//! The TiDB quick start for Rust: creates two tables in TiDB, the distributed SQL database that
-//! speaks MySQL's protocol, inserts, deletes and updates rows, and prints a join.
+//! Quick start for TiDB, a distributed SQL database that is compatible with MySQL: creates two
+//! tables, inserts, deletes and updates rows, and prints a join.
 //!
-//! Run it with `make run`, or set `DATABASE_URL` and type `cargo run`. The tutorial comes first,
+//! Run it with `make run`, or set `DATABASE_URL` and run `cargo run`. The tutorial comes first,
 //! with one function for each step: copy its types and functions. The supporting code after them
 //! turns the tutorial into a smoke test.
 
@@ -19,7 +19,7 @@ enum Gender {
     Male,
 }
 
-/// Lets a `Gender` be a statement parameter: it is sent by name. Read an ENUM column as `String`.
+/// Converts a `Gender` to a statement parameter: its name. Read an ENUM column as `String`.
 impl From<Gender> for Value {
     fn from(gender: Gender) -> Self {
         match gender {
@@ -42,7 +42,7 @@ struct Order {
     price: f32,
 }
 
-/// A row of the join. The program inserts no NULL; for a column with NULLs, use `Option<T>`.
+/// A row of the join. The program inserts no NULLs; if a column can be NULL, use `Option<T>`.
 #[derive(Debug, PartialEq)]
 struct UserOrder {
     name: String,
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs the steps in the order of the tutorial and returns the rows of the join. `check` compares the
-/// result of a step with the expected one. The run stops at the first step that fails or differs.
+/// result of a step with the expected one. It stops at the first that fails or differs.
 fn run_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure> {
     let mut conn = open_session(server)?;
     server.check("1. drop and create users and orders", (), create_tables(&mut conn))?;
@@ -157,14 +157,15 @@ fn insert_rows<const N: usize>(
 
 /// Step 3: deletes an order and returns the number of deleted rows.
 ///
-/// Each statement in this program commits on its own (autocommit). To commit several together, call
-/// the functions of steps 2 to 5 with `&mut tx`, where `tx` is `conn.start_transaction(TxOpts::default())?`, and
-/// then `tx.commit()?`.
+/// Each statement in this program commits on its own (autocommit). To commit several together, start
+/// with `let mut tx = conn.start_transaction(TxOpts::default())?;`, pass `&mut tx` to the functions
+/// of steps 2 to 5, and end with `tx.commit()?`.
 fn delete_order(conn: &mut impl Queryable, oid: i32) -> mysql::Result<u64> {
     Ok(conn.exec_iter(include_str!("../sql/3_delete_order.sql"), (oid,))?.affected_rows())
 }
 
-/// Step 4: sets the price of an order and returns the number of changed rows: 0 if nothing changed.
+/// Step 4: sets the price of an order and returns the number of changed rows: 0 if none matched
+/// or the price was the same.
 fn set_price(conn: &mut impl Queryable, oid: i32, price: f32) -> mysql::Result<u64> {
     Ok(conn.exec_iter(include_str!("../sql/4_update_order.sql"), (price, oid))?.affected_rows())
 }
@@ -196,16 +197,16 @@ use mysql::{PoolConstraints, PoolOpts, SslOpts};
 /// What `--help` prints.
 const HELP: &str = "\
 Usage: tidb-rust-mysql-quickstart [--cleanup | --help | --version]
-  --cleanup      after a successful run, drop this program's two tables
+  --cleanup      drop both tables after a successful run
   -h, --help     print this help
   -V, --version  print the version
 Environment variables:
   DATABASE_URL   [default: mysql://root@127.0.0.1:4000/test_sqlalchemy]
-  TIDB_TIMEOUT   timeout of each wait, in whole seconds [default: 30]
+  TIDB_TIMEOUT   timeout of each wait, in seconds [default: 30]
   RUST_LOG       off, error, warn, info, debug or trace [default: info]
 Exit status:
   0 the deployment passed
-  1 it failed
+  1 the deployment failed
   2 nothing was tested or changed";
 
 /// Why a run did not pass, in one line: the cause, then what to do.
@@ -227,7 +228,9 @@ fn run() -> Result<(), Failure> {
         ["--cleanup"] => run_and_format(true)?,
         ["-h" | "--help"] => HELP.to_owned(),
         ["-V" | "--version"] => format!("tidb-rust-mysql-quickstart {}", env!("CARGO_PKG_VERSION")),
-        _ => return Err(NothingTested(format!("unsupported arguments {arguments:?}: see --help"))),
+        _ => {
+            return Err(NothingTested(format!("unsupported arguments: {arguments:?}; see --help")));
+        }
     };
     match writeln!(io::stdout(), "{text}") {
         // A reader that has closed the pipe, as in `| true`, is not a failure.
@@ -238,7 +241,7 @@ fn run() -> Result<(), Failure> {
     }
 }
 
-/// Runs the steps and returns the rows as Python would print them.
+/// Runs the steps and returns the rows in the form that the Python sample prints.
 fn run_and_format(cleanup: bool) -> Result<String, Failure> {
     let start = Instant::now();
     let server = Server::from_env().map_err(NothingTested)?;
@@ -248,7 +251,7 @@ fn run_and_format(cleanup: bool) -> Result<String, Failure> {
     Ok(format!("[{}]", pairs.join(", ")))
 }
 
-// ---- The server: the environment, and the connection strings of other MySQL clients ------------
+// ---- Supporting code: the environment, and the connection strings of other MySQL clients -------
 
 /// The server to connect to.
 struct Server {
@@ -265,11 +268,11 @@ impl Server {
         let seconds = variable("TIDB_TIMEOUT", "30")?;
         let timeout: NonZeroU32 = seconds
             .parse()
-            .map_err(|_| format!("TIDB_TIMEOUT={seconds}: use whole seconds, 1 or more"))?;
+            .map_err(|_| format!("invalid TIDB_TIMEOUT {seconds}: use whole seconds, 1 or more"))?;
         let timeout = Duration::from_secs(timeout.get().into());
         let url = variable("DATABASE_URL", "mysql://root@127.0.0.1:4000/test_sqlalchemy")?;
         let opts = read_url(&url).map_err(|error| format!("DATABASE_URL: {error}"))?;
-        // This program takes one connection, once, so it needs no health check before and no reset
+        // The program takes one connection, once: it needs no health check before use and no reset
         // after use. In your own program, keep the driver's defaults.
         let pool_opts = PoolOpts::new()
             .with_constraints(PoolConstraints::new_const::<1, 1>())
@@ -281,18 +284,18 @@ impl Server {
             // Otherwise the driver may switch to the Unix socket that the server reports. Through a
             // tunnel or a published container port, that can be a different server's socket.
             .prefer_socket(false)
-            // Saves a query for the server's limit. No packet of this program comes near 1 MiB.
+            // Saves the query for the server's limit. All packets are far below 1 MiB.
             .max_allowed_packet(Some(1 << 20))
-            // Half of it, because `try_addresses` makes at least two attempts.
+            // Half the timeout, because `try_addresses` makes two attempts.
             .tcp_connect_timeout(Some(timeout / 2))
-            // By default there is no timeout. `GET_LOCK` takes up to a second, even if this is 1.
+            // The default is no timeout. The extra 0.5 s is because `GET_LOCK` waits up to 1 s.
             .read_timeout(Some(timeout + Duration::from_millis(500)));
         let opts = Opts::from(opts);
         let host = opts.get_ip_or_hostname();
         let tls = if opts.get_ssl_opts().is_some() { "on" } else { "off" };
         let name = format!("{host}:{}, TLS {tls}", opts.get_tcp_port());
         if tls == "off" && !matches!(&*host, "127.0.0.1" | "[::1]" | "localhost") {
-            warn!("{name}: the connection is not encrypted and the server is not verified");
+            warn!("{name}: not encrypted, server not verified; add ssl-mode=VERIFY_IDENTITY");
         }
         Ok(Self { name, opts, timeout })
     }
@@ -304,7 +307,7 @@ fn variable(name: &str, default: &str) -> Result<String, String> {
     value.into_string().map_err(|_| format!("{name} is not valid UTF-8"))
 }
 
-/// How much TLS is required, from the least to the most.
+/// The required TLS level, weakest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Tls {
     NotRequired,
@@ -312,7 +315,7 @@ enum Tls {
     Encrypted,
     /// Also a certificate from a trusted CA.
     VerifyCa,
-    /// Also a certificate for this host name.
+    /// Also a certificate for this hostname.
     VerifyIdentity,
 }
 
@@ -328,7 +331,7 @@ fn read_url(url: &str) -> Result<Opts, String> {
     // In a password such as `a/b`, the driver would take `a` for the port and `b` for the database.
     let (_, database) = base.split_once('/').unwrap_or_default();
     if database.contains(['/', '@']) || parameters.contains('@') || rest.contains('#') {
-        return Err("percent-encode special characters: / ? # @ as %2F %3F %23 %40".to_owned());
+        return Err("unencoded special character: write / ? # @ as %2F %3F %23 %40".to_owned());
     }
     let mut tls = Tls::NotRequired;
     let mut files = Vec::new();
@@ -353,7 +356,7 @@ fn read_url(url: &str) -> Result<Opts, String> {
             ("ssl_mode", "verify_identity")
             | ("sslaccept", "strict")
             | ("ssl_verify_identity", "true") => Tls::VerifyIdentity,
-            // Omits the value: it may be a password, as in `?password=...`.
+            // Omits the value, which may be a password, as in `?password=...`.
             _ => {
                 return Err(format!(
                     "parameter {key} or its value is not supported: use ssl-mode=DISABLED, \
@@ -366,18 +369,18 @@ fn read_url(url: &str) -> Result<Opts, String> {
         tls = tls.max(required);
     }
     let opts = Opts::from_url(&format!("mysql://{base}?{}", files.join("&")))
-        .map_err(|error| format!("{error}: {FORM}"))?;
+        .map_err(|error| error.to_string())?;
     // TiDB puts the name in backticks at login and does not escape backticks in it.
     let has_usable_name = opts.get_db_name().is_some_and(|name| !name.contains('`'));
     if !has_usable_name || opts.get_tcp_port() == 0 {
-        return Err(format!("no database, a backtick in its name, or port 0: {FORM}"));
+        return Err(format!("no database, a backtick in its name, or invalid port 0: {FORM}"));
     }
     let ssl_opts = ssl_opts(&opts, tls)?;
     Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl_opts).into())
 }
 
 /// Returns the TLS options, or `None` for a connection without TLS. A CA alone requires full
-/// verification, as does a TiDB Cloud host. The error names a file that cannot be used, which
+/// verification, as does a host under tidbcloud.com. The error names a file that cannot be used, which
 /// the driver's errors do not.
 fn ssl_opts(opts: &Opts, required: Tls) -> Result<Option<SslOpts>, String> {
     let host = opts.get_ip_or_hostname();
@@ -396,7 +399,7 @@ fn ssl_opts(opts: &Opts, required: Tls) -> Result<Option<SslOpts>, String> {
     ];
     for file in files.into_iter().flatten() {
         if !fs::read_to_string(file).is_ok_and(|text| text.contains("-----END ")) {
-            return Err(format!("'{}' is not a readable file in PEM format", file.display()));
+            return Err(format!("cannot read '{}' as a PEM file", file.display()));
         }
     }
     let ssl_opts = ssl_opts
@@ -405,20 +408,20 @@ fn ssl_opts(opts: &Opts, required: Tls) -> Result<Option<SslOpts>, String> {
     Ok(Some(ssl_opts))
 }
 
-// ---- The session: connects, waits for its turn, protects other tables --------------------------
+// ---- Supporting code: connects, waits for its turn, protects other tables ----------------------
 
 /// Connects, waits until no other run uses the database, and refuses to go on if a table or view
 /// has one of our names but was not created by this program.
 fn open_session(server: &Server) -> Result<PooledConn, Failure> {
     let mut conn = server.wait(|| connect(server))?;
     server.wait(|| match query_row(&mut conn, include_str!("../sql/1b_get_lock.sql")) {
-        // Error 1235, not supported: a TiDB server before v6.1 has no locks.
+        // Error 1235 (not supported): before v6.1, TiDB has no `GET_LOCK`.
         Ok(Some(true)) | Err(Error::MySqlError(MySqlError { code: 1235, .. })) => Ok(()),
         Err(error) => Err(server.failure("get the lock", &error)),
         Ok(_) => Err(Temporary(format!(
-            "{}: another run uses this database: try again later, or raise TIDB_TIMEOUT. A crashed \
-             run keeps its lock for up to 20 s. INFORMATION_SCHEMA.CLUSTER_PROCESSLIST lists the sessions of \
-             all TiDB servers",
+            "{}: another run is using this database; try again later, or increase TIDB_TIMEOUT. A \
+             crashed run holds its lock for up to 20 s. To find its session, query \
+             INFORMATION_SCHEMA.CLUSTER_PROCESSLIST",
             server.name
         ))),
     })?;
@@ -447,7 +450,7 @@ fn query_row<T: FromRow>(conn: &mut PooledConn, sql: &str) -> mysql::Result<T> {
 fn connect(server: &Server) -> Result<PooledConn, Failure> {
     let take = || try_addresses(&server.opts, |opts| open_pool(opts)?.get_conn());
     let mut result = take();
-    // Unknown database.
+    // Error 1049: unknown database.
     if let Err(Error::MySqlError(MySqlError { code: 1049, .. })) = result {
         let no_database = OptsBuilder::from_opts(server.opts.clone()).db_name(None::<&str>);
         let mut conn = try_addresses(&no_database.into(), Conn::new)
@@ -474,18 +477,18 @@ fn try_addresses<T>(opts: &Opts, open: impl Fn(Opts) -> mysql::Result<T>) -> mys
     })
 }
 
-// ---- The verdict: whether a step passed, whether to try again, and what to do ------------------
+// ---- Supporting code: whether a step passed, whether to retry, and what to do ------------------
 
 /// The step that connects.
 const CONNECT: &str = "connect";
 
 impl Server {
-    /// Repeats an attempt while its failure is temporary, until the timeout. Logs the first one.
+    /// Repeats an attempt while its failure is temporary, until the timeout. Logs the first failure.
     fn wait<T>(&self, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
         let start = Instant::now();
         let mut result = attempt();
         if let Err(Temporary(message)) = &result {
-            info!("{message}; waiting up to {} s", self.timeout.as_secs());
+            info!("{message}; retrying for up to {} s", self.timeout.as_secs());
         }
         while matches!(result, Err(Temporary(_))) && start.elapsed() < self.timeout {
             thread::sleep(Duration::from_millis(200));
@@ -494,7 +497,7 @@ impl Server {
         result
     }
 
-    /// Logs a step that gave the expected result, and returns the result. Anything else is a failure.
+    /// Logs the step and returns its result if it is as expected. Otherwise returns a failure.
     fn check<T: Debug + PartialEq>(
         &self,
         step: &str,
@@ -521,7 +524,7 @@ impl Server {
         };
         let is_connecting = step == CONNECT;
         let (code, kind) = (server_code(error), error_kind(error));
-        // `Error` would only wrap the text of these errors.
+        // `Display` of `Error` wraps these texts, as in `IoError { ... }`.
         let cause = match error {
             _ if kind == TimedOut => format!("timed out after {} s", self.timeout.as_secs()),
             Error::MySqlError(error) => error.to_string().replace('\n', " "),
@@ -536,12 +539,12 @@ impl Server {
                 "; check user and password (TiDB Cloud's console shows the user's prefix); if TLS is \
                  off, add ssl-mode=VERIFY_IDENTITY"
             }
-            (1193, _) => "; this is not TiDB: correct DATABASE_URL (TiDB's port is 4000)",
-            (1205 | 1213 | 9007, _) => "; others changed the same rows: run it again",
+            (1193, _) => "; the server is not TiDB: correct DATABASE_URL (TiDB's port is 4000)",
+            (1205 | 1213 | 9007, _) => "; write conflict or lock wait: run the program again",
             (8027 | 9001..=9003 | 9005 | 9012, _) => "; check PD, TiKV, TiFlash and the network",
             (_, Other) => "",
-            (_, ConnectionRefused) => "; start TiDB (here: `make tidb`) or correct DATABASE_URL",
-            (_, HostUnreachable) => "; correct the host in DATABASE_URL, or the network",
+            (_, ConnectionRefused) => "; start TiDB (locally: `make tidb`) or correct DATABASE_URL",
+            (_, HostUnreachable) => "; check the host in DATABASE_URL, and the network",
             (_, TimedOut) if is_connecting => "; check firewalls and IP access lists",
             (_, TimedOut) => {
                 "; TiDB may be unable to reach PD (cluster metadata) or TiKV (storage), or another \
@@ -550,12 +553,12 @@ impl Server {
             }
             (_, InvalidInput) => "; check the CA and client certificate files",
             (_, InvalidData) if self.opts.get_ssl_opts().is_some() => {
-                "; cannot set up TLS: check the host name and the certificate files; if the \
+                "; cannot set up TLS: check the hostname and the certificate files; if the \
                  server's CA is private, add ssl-ca=/path/to/ca.pem"
             }
-            // If a TiDB server requires TLS, its error has no SQL state: the driver cannot read it.
+            // If TiDB requires TLS, its error has no SQL state, so the driver cannot read it.
             (_, InvalidData) => {
-                "; not MySQL's protocol: correct host and port; if the server requires TLS, add \
+                "; not the MySQL protocol: correct the host and port; if the server requires TLS, add \
                  ssl-mode=VERIFY_IDENTITY"
             }
             _ => "; connection closed: the server stopped, killed the session, or is not TiDB",
@@ -572,20 +575,20 @@ impl Server {
     }
 }
 
-/// Returns the code of an error of the server: MySQL's, or TiDB's own from 8000 up. Otherwise 0.
+/// Returns the code of a server error (TiDB's own start at 8000), or 0 for other errors.
 fn server_code(error: &Error) -> u16 {
     let Error::MySqlError(error) = error else { return 0 };
     let says = |words| error.message.contains(words);
     match error.code {
-        // TiDB's code for an error that has no code of its own. MySQL has one for these.
+        // TiDB uses 1105 for errors without a code. These have a MySQL code.
         1105 if says("insecure transport") || says("Missing user name prefix") => 1045,
         1105 if says("pessimistic lock retry limit") || says("lock wait timeout") => 1205,
         code => code,
     }
 }
 
-/// Returns the kind of an error of the connection, or `Other`. The driver reports it in several
-/// places, and operating systems differ.
+/// Returns the kind of a connection error, or `Other`. Drivers and systems report it in several
+/// ways.
 fn error_kind(error: &Error) -> ErrorKind {
     let kind = match error {
         Error::IoError(error) => error.kind(),
@@ -604,6 +607,6 @@ fn error_kind(error: &Error) -> ErrorKind {
         Error::DriverError(DriverError::ConnectTimeout) => ErrorKind::TimedOut,
         _ => ErrorKind::Other,
     };
-    // What Unix calls a read that timed out.
+    // On Unix, a read timeout is `WouldBlock`.
     if kind == ErrorKind::WouldBlock { ErrorKind::TimedOut } else { kind }
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A TiDB on 127.0.0.1 that lives as long as this script. `make` calls it:
+# Runs TiDB on 127.0.0.1 for as long as this script runs. `make` calls it:
 #
-#   tidb.sh build       get target/tidb-server: on Linux from the Docker image, or else built by Go
+#   tidb.sh build       get target/tidb-server from the Docker image (Linux), or build it with Go
 #   tidb.sh             run TiDB until Ctrl-C
-#   tidb.sh COMMAND...  run a command with the TiDB that DATABASE_URL names, or else the one on
-#                       TIDB_PORT (4000 if not set), or else one that ends with the command
+#   tidb.sh COMMAND...  run a command with the TiDB in DATABASE_URL, or on TIDB_PORT (default 4000);
+#                       if neither is set or answers, start TiDB for this command only
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$0")/.."
@@ -55,11 +55,11 @@ build_with_go() {
     [[ $(go version 2>/dev/null) == *" $go "* ]] || die \
         "To run TiDB here, install Docker (\`docker info\` must succeed) or Go 1.21 or later (it downloads $go):
   sudo apt-get install golang-go (Debian 13, Ubuntu 24.04), brew install go (macOS), https://go.dev/doc/install
-Or set DATABASE_URL to the URL of a TiDB that you have."
-    say "Building TiDB $version, once: about 3 minutes on 2 cores, a 380 MB download, and 4.5 GB of disk," \
-        "most of it in Go's caches. \`go clean -cache -modcache\` empties them."
-    run_go "downloads" mod download -C tidb -x
-    # Half the build time, but a slower TiDB: do not judge its speed by this build.
+Or set DATABASE_URL to the URL of an existing TiDB."
+    say "Building TiDB $version (first run only): 3 to 4 minutes on 2 cores, 380 MB download, 4.5 GB of" \
+        "disk, mostly for Go's caches. \`go clean -cache -modcache\` deletes all of these."
+    run_go "lines of download log" mod download -C tidb -x
+    # Halves the build time, but TiDB is slower: do not benchmark this build.
     run_go "of about 1,700 packages" build -C tidb -v -buildvcs=false -o "$1" \
         -gcflags='all=-l -dwarf=false -c=1' \
         -ldflags "-s -w -X github.com/pingcap/tidb/pkg/parser/mysql.TiDBReleaseVersion=$version" \
@@ -72,7 +72,7 @@ run_go() {
     go "${@:2}" 2>&1 | tee "$folder/log" | while read -r _; do
         count=$((count + 1))
         if [ $((count % 200)) = 0 ]; then say "  $count $1, $SECONDS s"; fi
-    done || { tail -n 20 "$folder/log" >&2; die "Go could not build TiDB."; }
+    done || { tail -n 20 "$folder/log" >&2; die "Go could not build TiDB. The end of its output is above."; }
 }
 
 is_answering() { (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
@@ -82,7 +82,7 @@ start() {
         docker start --attach "$container" >"$folder/log" 2>&1 &
     else
         build
-        # It writes its slow log to the current folder.
+        # TiDB writes its slow log to the current folder.
         (cd "$folder" && exec ../tidb-server -store unistore -path '' -host 127.0.0.1 -P "$port" \
             -socket '' -L error -report-status=false -temp-dir .) >"$folder/log" 2>&1 &
     fi
@@ -90,18 +90,18 @@ start() {
     until is_answering; do check_server; sleep 0.1; done
 }
 
-# Fails and shows the end of TiDB's log if TiDB has ended. One line holds its whole configuration.
+# If TiDB has stopped, shows the end of its log and fails. `cut` shortens the configuration line.
 check_server() {
     if kill -0 "$server" 2>/dev/null; then return; fi
     tail -n 20 "$folder/log" | cut -c 1-300 >&2
-    die "TiDB has ended. Above is the end of its log."
+    die "TiDB stopped. The end of its log is above."
 }
 
-# There is no data to save.
+# Kills TiDB at once: there is no data to save.
 # shellcheck disable=SC2317 # the trap calls it
 clean_up() {
     trap '' INT TERM HUP
-    # Neither its creation nor a container ends with the client.
+    # Killing the docker client stops neither `docker create` nor the container.
     if [ -n "${creating-}" ]; then wait "$creating" || true; fi
     for group in $(jobs -p); do kill -9 -- "-$group" || true; done
     wait
@@ -113,14 +113,14 @@ if [ "${1-}" != build ]; then
     if [ $# -gt 0 ] && [ -n "${DATABASE_URL+set}" ]; then exec "$@"; fi
     export DATABASE_URL=mysql://root@127.0.0.1:$port/test_sqlalchemy
     if is_answering; then
-        [ $# -gt 0 ] || die "Port $port is taken. For another port: TIDB_PORT=4001 make tidb"
-        say "Using the server on 127.0.0.1:$port. For another port: TIDB_PORT=4001 make run"
+        [ $# -gt 0 ] || die "Port $port is in use. To use another port: TIDB_PORT=4001 make tidb"
+        say "Using the server on 127.0.0.1:$port. To start a separate TiDB: TIDB_PORT=4001 make run"
         exec "$@"
     fi
 fi
 
-# What takes long runs in the background, so that a signal is handled at once, and in a process group
-# of its own, so that `clean_up` ends all of it.
+# Long commands run in the background, so that bash handles signals at once, and in their own process
+# groups, so that `clean_up` also kills their children.
 set -m
 mkdir -p target
 folder=$(mktemp -d "$PWD/target/tidb-$port.XXXXXX")
@@ -139,11 +139,11 @@ if [ "${1-}" = build ]; then
 fi
 start
 if [ $# = 0 ]; then
-    say "TiDB answers on 127.0.0.1:$port, user root, no password. Ctrl-C ends it and loses its data."
+    say "TiDB listens on 127.0.0.1:$port (user root, no password). Press Ctrl-C to stop it and delete its data."
     wait "$server" || true
 else
     "$@" & wait $! || status=$?
 fi
 check_server
-say "The TiDB of this run has ended. To look at the rows, run \`make tidb\` in another terminal first."
+say "TiDB has stopped. To inspect the rows, run \`make tidb\` in another terminal, then \`make run\`."
 exit "$status"

@@ -17,7 +17,7 @@ fn help_and_version() {
         "[default: mysql://root@127.0.0.1:4000/test_sqlalchemy]",
         "[default: 30]",
         "0 the deployment passed",
-        "1 it failed",
+        "1 the deployment failed",
         "2 nothing was tested",
     ] {
         assert!(help.stdout.contains(words), "no {words:?} in: {}", help.stdout);

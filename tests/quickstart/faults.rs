@@ -1,4 +1,4 @@
-//! Errors, cuts, silence, wrong results, late servers and crowds: the exit status can be trusted.
+//! Failures, timeouts, wrong results, late servers and concurrent runs.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -31,7 +31,7 @@ const STEPS: [(&str, usize); 11] = [
 /// The client's packets in a run without `--cleanup`.
 const PACKETS: usize = 19;
 
-/// The numbers of some of them.
+/// Packet numbers.
 const LOGIN: usize = 1;
 const SETTINGS: usize = 2;
 const LOCK: usize = 3;
@@ -88,12 +88,12 @@ fn a_re_run_sends_19_packets_over_one_connection() {
 
 #[test]
 fn a_cut_at_any_packet_is_a_failure_that_the_next_run_mends() {
-    // One of its own, because TiDB does one DDL statement at a time.
+    // A separate server, because TiDB runs one DDL statement at a time.
     let server = Server::start();
     for thread in 0..4 {
         run(&mut quickstart(&server.url(&format!("cut_{thread}")))).assert_passed();
     }
-    // Before the server gets the packet, and when it has done what the packet asks for.
+    // Before and after the server handles the packet.
     let places: Vec<_> = (1..=PACKETS + 1).flat_map(|packet| [(packet, 0), (packet, 1)]).collect();
     in_threads(&places, |thread, &place| {
         let database = format!("cut_{thread}");
@@ -107,7 +107,7 @@ fn a_cut_at_any_packet_is_a_failure_that_the_next_run_mends() {
         });
         let cut = run(quickstart(&proxy.url(&database)).arg("--cleanup"));
         if step(place.0) == "connect" {
-            // While it connects, the server may be starting.
+            // During connect, a failure is retried.
             assert!(cut.assert_passed().stderr.contains("connection closed"), "{cut:#?}");
         } else {
             let name = format!(": {}: ", step(place.0));
@@ -155,10 +155,10 @@ const ERRORS: [(usize, u16, &str, &str); 24] = [
     (INSERT, 9003, "TiKV server is busy", "check PD, TiKV, TiFlash"),
     (INSERT, 9005, "Region is unavailable", "check PD, TiKV, TiFlash"),
     (INSERT, 9012, "TiFlash server timeout", "check PD, TiKV, TiFlash"),
-    (INSERT, 1205, "Lock wait timeout exceeded", "run it again"),
-    (INSERT, 1213, "Deadlock found", "run it again"),
-    (INSERT, 9007, "Write conflict, txnStartTS=1", "run it again"),
-    (INSERT, 1105, "pessimistic lock retry limit reached", "run it again"),
+    (INSERT, 1205, "Lock wait timeout exceeded", "run the program again"),
+    (INSERT, 1213, "Deadlock found", "run the program again"),
+    (INSERT, 9007, "Write conflict, txnStartTS=1", "run the program again"),
+    (INSERT, 1105, "pessimistic lock retry limit reached", "run the program again"),
     // Changes may have been made, so this is no longer status 2.
     (INSERT, 1193, "Unknown system variable", "not TiDB"),
     // No remedy, whatever the text says, and no waiting for the lock.
@@ -186,7 +186,7 @@ fn an_error_of_the_server_gets_a_remedy_by_its_code() {
         let error = format!("{prefix}ERROR {code} (HY000): {text}").replace('\n', " ");
         failed.assert_refused(1, &[&error, remedy]);
         assert_eq!(failed.stderr.ends_with(&(error + "\n")), remedy.is_empty(), "{failed:#?}");
-        assert!(!failed.stderr.contains("waiting up to"), "{failed:#?}");
+        assert!(!failed.stderr.contains("retrying for up to"), "{failed:#?}");
         println!("{}", failed.stderr.lines().last().unwrap());
     }
 }
@@ -197,7 +197,10 @@ fn a_server_that_is_not_tidb_is_refused_before_anything_changes() {
     let unknown = error_packet(1193, "Unknown system variable 'tidb_low_resolution_tso'");
     let proxy = answering(server, b"tidb_low_resolution_tso", 9, unknown);
     let refused = run(&mut quickstart(&proxy.url("not_tidb")));
-    refused.assert_refused(2, &["connect: ERROR 1193", "not TiDB", "4000", "DATABASE_URL"]);
+    refused.assert_refused(
+        2,
+        &["connect: ERROR 1193", "the server is not TiDB", "4000", "DATABASE_URL"],
+    );
     assert!(server.rows::<String>("SHOW DATABASES LIKE 'not_tidb'").is_empty());
     assert_eq!(step(SETTINGS), "connect");
 }
@@ -221,7 +224,7 @@ pub fn listener(greeting: &'static [u8], closes: bool) -> u16 {
 
 #[test]
 fn what_listens_on_the_port_is_told_apart() {
-    // Nobody accepts here: when the queue is full, the kernel drops packets.
+    // Nothing accepts: once the backlog is full, the kernel drops packets.
     let full = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = full.local_addr().unwrap();
     let mut queue = Vec::new();
@@ -229,18 +232,26 @@ fn what_listens_on_the_port_is_told_apart() {
         queue.push(stream);
     }
     for (port, words, waits) in [
-        (free_port(), "refused (os error 111); start TiDB (here: `make tidb`) or correct DATA", 1),
+        (
+            free_port(),
+            "(os error 111); start TiDB (locally: `make tidb`) or correct DATABASE_URL",
+            1,
+        ),
         (listener(b"", true), "connection closed", 1),
         (listener(b"", false), "timed out after 2 s; check firewalls and IP access lists", 0),
         (address.port(), "timed out after 2 s; check firewalls and IP access lists", 0),
-        (listener(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", false), "not MySQL's protocol", 0),
+        (
+            listener(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n", false),
+            "not the MySQL protocol",
+            0,
+        ),
     ] {
         let start = Instant::now();
         let url = format!("mysql://root@127.0.0.1:{port}/d");
         let failed = run(quickstart(&url).env("TIDB_TIMEOUT", "2"));
         failed.assert_refused(1, &[&format!("127.0.0.1:{port}, TLS off: connect: "), words]);
         assert!(!failed.stderr.contains("os error 11)"), "{failed:#?}");
-        assert_eq!(failed.stderr.matches("; waiting up to 2 s").count(), waits, "{failed:#?}");
+        assert_eq!(failed.stderr.matches("; retrying for up to 2 s").count(), waits, "{failed:#?}");
         assert_eq!(start.elapsed() > Duration::from_secs(2), !words.contains("protocol"));
         println!("{}", failed.stderr.lines().last().unwrap());
     }
@@ -252,7 +263,7 @@ fn a_server_that_starts_late_is_waited_for() {
     let early = spawn(&mut quickstart(&format!("mysql://root@127.0.0.1:{port}/late")));
     let server = Server::on_port(port, |_| String::new()).expect("the port was free");
     let early = Run::of(early.wait_with_output().unwrap());
-    assert_eq!(early.assert_passed().stderr.matches("; waiting up to 30 s").count(), 1);
+    assert_eq!(early.assert_passed().stderr.matches("; retrying for up to 30 s").count(), 1);
     server.assert_final_rows("late");
     // A container's port accepts and closes connections until its server listens.
     let start = Instant::now();
@@ -260,7 +271,7 @@ fn a_server_that_starts_late_is_waited_for() {
         if start.elapsed() < Duration::from_secs(2) { Verdict::Cut } else { Verdict::Pass }
     });
     let late = run(&mut quickstart(&proxy.url("late")));
-    assert_eq!(late.assert_passed().stderr.matches("waiting up to").count(), 1, "{late:#?}");
+    assert_eq!(late.assert_passed().stderr.matches("retrying for up to").count(), 1, "{late:#?}");
 }
 
 #[test]
@@ -338,7 +349,7 @@ fn spoiled_bytes_never_pass_for_a_success() {
 
 #[test]
 fn runs_on_one_database_take_turns() {
-    // One of its own: the runs that wait keep it busy.
+    // A separate server, because waiting runs keep it busy.
     let server = Server::start();
     let url = |n| server.url(&format!("crowd_{}", n % 4));
     let crowd: Vec<_> = (0..24)
@@ -362,9 +373,10 @@ fn a_run_that_waits_for_another_in_vain_changes_nothing() {
     let sql = std::fs::read_to_string(root().join("sql/1b_get_lock.sql")).unwrap();
     assert_eq!(other.query_first::<u8, _>(sql).unwrap(), Some(1));
     let refused = run(quickstart(&server.url("TURNS")).env("TIDB_TIMEOUT", "2"));
-    let words = ["another run uses this database", "raise TIDB_TIMEOUT", "CLUSTER_PROCESSLIST"];
+    let words =
+        ["another run is using this database", "increase TIDB_TIMEOUT", "CLUSTER_PROCESSLIST"];
     refused.assert_refused(1, &words);
-    assert_eq!(refused.stderr.matches("; waiting up to 2 s").count(), 1, "{refused:#?}");
+    assert_eq!(refused.stderr.matches("; retrying for up to 2 s").count(), 1, "{refused:#?}");
     assert_eq!(server.rows::<String>("SELECT name FROM turns.users"), ["Zoe"; 3]);
     // Another database has another lock.
     run(quickstart(&server.url("turns_2")).env("TIDB_TIMEOUT", "2")).assert_passed();
@@ -388,7 +400,7 @@ fn contention_and_a_server_without_locks_do_not_matter() {
     }
     let proxy = answering(server, b"GET_LOCK", usize::MAX, error_packet(9007, "Write conflict"));
     let refused = run(quickstart(&proxy.url("locks")).env("TIDB_TIMEOUT", "1"));
-    refused.assert_refused(1, &["get the lock: ERROR 9007", "run it again"]);
+    refused.assert_refused(1, &["get the lock: ERROR 9007", "run the program again"]);
 }
 
 #[test]
@@ -409,7 +421,7 @@ fn each_address_of_a_name_is_tried() {
         unshare.arg(env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart")).env("DATABASE_URL", url);
         let tried = run(unshare.env("TIDB_TIMEOUT", "10"));
         if !matches!(tried.status, Some(0..=2)) {
-            // Written so that it is not captured.
+            // Not `eprintln!`, which the test harness captures.
             let message = "NOT RUN: each_address_of_a_name_is_tried, because `unshare` is refused";
             writeln!(std::io::stderr(), "{message}").unwrap();
             return;

@@ -65,7 +65,7 @@ fn make_run_uses_the_tidb_of_make_tidb_until_a_signal_ends_it() {
         run(&mut make("run", port)).assert_passed();
         assert!(is_answering(port), "make run ended a TiDB that it did not start");
         let again = run(&mut make("tidb", port));
-        assert!(again.status == Some(2) && again.stderr.contains("is taken"), "{again:#?}");
+        assert!(again.status == Some(2) && again.stderr.contains("is in use"), "{again:#?}");
         // As the terminal does: to all processes of the group.
         run(Command::new("kill").args(["-s", signal, "--", &format!("-{}", tidb.id())]));
         assert!(!tidb.wait().unwrap().success());
@@ -84,12 +84,12 @@ fn make_run_starts_nothing_beside_a_url_or_another_service() {
     assert!(failed.status == Some(2) && failed.stderr.contains("refused"), "{failed:#?}");
     assert_nothing_is_left(port);
     let failed = run(&mut make("run", listener(b"SSH-2.0-OpenSSH_9.2p1\r\n", false)));
-    assert!(failed.status == Some(2) && failed.stderr.contains("not MySQL's"), "{failed:#?}");
+    assert!(failed.status == Some(2) && failed.stderr.contains("not the MySQL"), "{failed:#?}");
     assert!(failed.stderr.contains("TIDB_PORT=4001"), "{failed:#?}");
 }
 
-/// A folder without a server, and `make target/tidb-server` in it, with these shell scripts in front
-/// of this machine's programs.
+/// A folder without a server, and `make target/tidb-server` in it, with these shell scripts
+/// first in PATH.
 fn without_server(programs: &[(&str, &str)]) -> (TempDir, Command) {
     let folder = temporary_folder();
     for name in ["Makefile", "tidb"] {
@@ -113,7 +113,7 @@ fn targets(folder: &TempDir) -> Vec<OsString> {
 
 #[test]
 fn the_server_comes_from_the_image() {
-    // Where no Docker engine answers, a stand-in does what it would.
+    // Without Docker, use a fake `docker`.
     let server = root().join("target/tidb-server");
     let stand_in = format!(r#"case $1 in cp) exec cp {} "$3" ;; esac"#, server.display());
     let engine = Command::new("docker").arg("info").output();

@@ -97,7 +97,7 @@ impl State {
             let (state, mut from, mut to) = (Arc::clone(self), from.try_clone()?, to.try_clone()?);
             thread::spawn(move || {
                 let _ = state.carry(&mut from, &mut to, is_client);
-                // The end of one direction ends both.
+                // If one direction ends, end both.
                 let _ = from.shutdown(Shutdown::Both);
                 let _ = to.shutdown(Shutdown::Both);
             });

@@ -136,7 +136,7 @@ fn smoke_tests_by_script_and_cron_report_what_they_must() {
         (&closed, 1, "TiDB failed its smoke test\n"),
         ("mysql://", 2, "the smoke test could not run\n"),
     ] {
-        // What must pass has time, however busy this machine is.
+        // A run that must pass gets a long timeout.
         let timeout = if status == 0 { "60" } else { "1" };
         let mut smoke = shell(home, &script);
         let smoke = run(smoke.env("DATABASE_URL", url).env("TIDB_TIMEOUT", timeout));
@@ -144,7 +144,7 @@ fn smoke_tests_by_script_and_cron_report_what_they_must() {
 
         let file = home.join(span("~/.tidb-smoke").trim_start_matches("~/"));
         fs::write(&file, span("export DATABASE_URL=").replace('…', url)).unwrap();
-        // Cron runs a line in the home folder, with hardly any variables.
+        // Cron runs a line in the home folder, with few variables.
         let mut cron = Command::new("sh");
         cron.args(["-c", &format!("{}\n{line}", span("chmod"))]).current_dir(home).env_clear();
         cron.env("HOME", home).env("PATH", "/usr/bin:/bin").env("TIDB_TIMEOUT", timeout);
@@ -187,6 +187,6 @@ fn the_urls_for_other_servers_are_accepted() {
         // No resolver looks up a name with a label of more than 63 letters.
         let url = url.replace("HOST", &"x".repeat(64)).replace("/path/to/ca.pem", &ca);
         let refused = run(quickstart(&url).env("TIDB_TIMEOUT", "1"));
-        refused.assert_refused(1, &["TLS on: connect", "correct the host"]);
+        refused.assert_refused(1, &["TLS on: connect", "check the host"]);
     }
 }

@@ -43,7 +43,7 @@ fn a_user_with_privileges_on_one_database_is_enough() {
     let url =
         |database| format!("mysql://quickstart:P%40ss%2Fw0rd@127.0.0.1:{}/{database}", server.port);
     run(&mut quickstart(&url("test_sqlalchemy"))).assert_passed();
-    // It may drop its database, and the program creates it again.
+    // The program creates the database again.
     server.execute(&["DROP DATABASE test_sqlalchemy"]);
     run(&mut quickstart(&url("test_sqlalchemy"))).assert_passed();
     server.assert_final_rows("test_sqlalchemy");
@@ -67,7 +67,7 @@ fn odd_database_names() {
         }
         server.assert_final_rows(name);
     }
-    // TiDB would put it unescaped into a statement of its own.
+    // TiDB would not escape it in its `USE` statement.
     run(&mut quickstart(&server.url("back%60tick")))
         .assert_refused(2, &["DATABASE_URL", "backtick"]);
 }

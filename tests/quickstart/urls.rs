@@ -202,7 +202,7 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
     // TiDB may take a moment until it applies the setting.
     wait_until("TLS is required", || tls.run("mysql", "native", "").status != Some(0));
     // Its error has no SQL state, so the driver cannot read it.
-    let words = ["Invalid SqlStateMarker value", "not MySQL's protocol", "requires TLS"];
+    let words = ["Invalid SqlStateMarker value", "not the MySQL protocol", "requires TLS"];
     tls.run("mysql", "native", "").assert_refused(1, &words);
     assert_passed_with("on", &tls.run("mysql", "native", "?ssl-ca={CA}"), "required");
 }
@@ -301,7 +301,7 @@ fn tls_is_on_for_tidb_cloud_and_missing_on_a_server_without_it() {
         let url = format!("mysql://prefix.root:p@{host}/d?charset=utf8mb4");
         let refused = run(quickstart(&url).env("TIDB_TIMEOUT", "1"));
         let name = format!("{}:3306, {tls}: connect: ", host.to_lowercase());
-        refused.assert_refused(1, &[&name, "; correct the host in DATABASE_URL, or the network"]);
+        refused.assert_refused(1, &[&name, "; check the host in DATABASE_URL, and the network"]);
         // A connection without TLS to another machine gets a warning.
         assert_eq!(refused.stderr.contains("[WARN ]"), tls == "TLS off", "{refused:#?}");
     }
