@@ -76,8 +76,9 @@ fn main() -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Runs the steps in the order of the tutorial and returns the rows of the join. `check` compares the
-/// result of a step with the expected one. It stops at the first that fails or differs.
+/// Runs the steps in the order of the tutorial and returns the rows of the join. `check` compares
+/// the result of a step with the expected one. The run stops at the first step that fails or
+/// returns another result.
 fn run_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure> {
     let mut conn = open_session(server)?;
     server.check("1. drop and create users and orders", (), create_tables(&mut conn))?;
@@ -157,9 +158,9 @@ fn insert_rows<const N: usize>(
 
 /// Step 3: deletes an order and returns the number of deleted rows.
 ///
-/// Each statement in this program commits on its own (autocommit). To commit several together, start
-/// with `let mut tx = conn.start_transaction(TxOpts::default())?;`, pass `&mut tx` to the functions
-/// of steps 2 to 5, and end with `tx.commit()?`.
+/// Each statement in this program commits on its own (autocommit). To commit several together,
+/// start with `let mut tx = conn.start_transaction(TxOpts::default())?;`, pass `&mut tx` to the
+/// functions of steps 2 to 5, and end with `tx.commit()?`.
 fn delete_order(conn: &mut impl Queryable, oid: i32) -> mysql::Result<u64> {
     Ok(conn.exec_iter(include_str!("../sql/3_delete_order.sql"), (oid,))?.affected_rows())
 }
@@ -380,8 +381,8 @@ fn read_url(url: &str) -> Result<Opts, String> {
 }
 
 /// Returns the TLS options, or `None` for a connection without TLS. A CA alone requires full
-/// verification, as does a host under tidbcloud.com. The error names a file that cannot be used, which
-/// the driver's errors do not.
+/// verification, as does a host under tidbcloud.com. The error names a file that cannot be used,
+/// which the driver's errors do not.
 fn ssl_opts(opts: &Opts, required: Tls) -> Result<Option<SslOpts>, String> {
     let host = opts.get_ip_or_hostname();
     let tls = match required {
@@ -483,7 +484,7 @@ fn try_addresses<T>(opts: &Opts, open: impl Fn(Opts) -> mysql::Result<T>) -> mys
 const CONNECT: &str = "connect";
 
 impl Server {
-    /// Repeats an attempt while its failure is temporary, until the timeout. Logs the first failure.
+    /// Repeats an attempt while its failure is temporary, until the timeout. Logs the first one.
     fn wait<T>(&self, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
         let start = Instant::now();
         let mut result = attempt();
@@ -536,8 +537,8 @@ impl Server {
         let remedy = match (code, kind) {
             (1044 | 1142, _) => "; grant the privileges in sql/0_create_database_and_user.sql",
             (1045 | 3159, _) => {
-                "; check user and password (TiDB Cloud's console shows the user's prefix); if TLS is \
-                 off, add ssl-mode=VERIFY_IDENTITY"
+                "; check user and password (TiDB Cloud's console shows the user's prefix); if TLS \
+                 is off, add ssl-mode=VERIFY_IDENTITY"
             }
             (1193, _) => "; the server is not TiDB: correct DATABASE_URL (TiDB's port is 4000)",
             (1205 | 1213 | 9007, _) => "; write conflict or lock wait: run the program again",
@@ -558,8 +559,8 @@ impl Server {
             }
             // If TiDB requires TLS, its error has no SQL state, so the driver cannot read it.
             (_, InvalidData) => {
-                "; not the MySQL protocol: correct the host and port; if the server requires TLS, add \
-                 ssl-mode=VERIFY_IDENTITY"
+                "; not the MySQL protocol: correct the host and port; if the server requires TLS, \
+                 add ssl-mode=VERIFY_IDENTITY"
             }
             _ => "; connection closed: the server stopped, killed the session, or is not TiDB",
         };
