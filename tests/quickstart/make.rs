@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::{env, fs};
 
 use crate::support::{
@@ -54,21 +54,36 @@ fn make_run_starts_a_tidb_and_leaves_nothing() {
     assert_nothing_is_left(port);
 }
 
+/// A process group that ends with the test.
+struct Group(Child);
+
+impl Group {
+    /// Sends a signal to all processes, as a terminal does.
+    fn signal(&self, signal: &str) {
+        run(Command::new("kill").args(["-s", signal, "--", &format!("-{}", self.0.id())]));
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal("TERM");
+    }
+}
+
 #[test]
 fn make_run_uses_the_tidb_of_make_tidb_until_a_signal_ends_it() {
     for signal in ["INT", "TERM", "HUP"] {
         let port = free_port();
         let mut tidb = make("tidb", port);
-        let mut tidb = tidb.process_group(0).stderr(Stdio::null()).spawn().unwrap();
+        let mut tidb = Group(tidb.process_group(0).stderr(Stdio::null()).spawn().unwrap());
         wait_until("TiDB answers", || is_answering(port));
         assert!(TcpStream::connect(("127.0.0.2", port)).is_err(), "not only on 127.0.0.1");
         run(&mut make("run", port)).assert_passed();
         assert!(is_answering(port), "make run ended a TiDB that it did not start");
         let again = run(&mut make("tidb", port));
         assert!(again.status == Some(2) && again.stderr.contains("is in use"), "{again:#?}");
-        // As the terminal does: to all processes of the group.
-        run(Command::new("kill").args(["-s", signal, "--", &format!("-{}", tidb.id())]));
-        assert!(!tidb.wait().unwrap().success());
+        tidb.signal(signal);
+        assert!(!tidb.0.wait().unwrap().success());
         wait_until("the folder is gone", || temporary_folders(port) == 0);
         assert_nothing_is_left(port);
     }
