@@ -149,8 +149,9 @@ const TLS_PARAMETERS: [(&str, bool, bool); 19] = [
 #[test]
 fn each_tls_parameter_gives_the_tls_it_asks_for() {
     let tls = TlsServer::start();
-    // With the right certificate each connects, for a user that must use TLS.
-    for (parameters, _, _) in TLS_PARAMETERS {
+    // The right certificate is accepted, for a user that must use TLS.
+    for (parameters, _, _) in TLS_PARAMETERS.into_iter().filter(|(_, verifies_ca, _)| *verifies_ca)
+    {
         assert_passed_with("on", &tls.run("mysql", "secure", parameters), parameters);
     }
     for (scheme, user, parameters) in [
