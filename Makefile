@@ -8,7 +8,7 @@ help: ## list these targets
 run: ## run the quick start; start TiDB if no server answers
 	@tidb/tidb.sh cargo run --locked
 
-tidb: ## run TiDB on 127.0.0.1:4000 until you press Ctrl-C
+tidb: ## run TiDB on 127.0.0.1 until you press Ctrl-C
 	@tidb/tidb.sh
 
 # The tests mostly wait, so run more of them at once than there are cores.

@@ -374,7 +374,7 @@ fn read_url(url: &str) -> Result<Opts, String> {
     // TiDB puts the name in backticks at login and does not escape backticks in it.
     let has_usable_name = opts.get_db_name().is_some_and(|name| !name.contains('`'));
     if !has_usable_name || opts.get_tcp_port() == 0 {
-        return Err(format!("no database, a backtick in its name, or invalid port 0: {FORM}"));
+        return Err(format!("no database name, a backtick in that name, or port 0: {FORM}"));
     }
     let ssl_opts = ssl_opts(&opts, tls)?;
     Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl_opts).into())
@@ -537,8 +537,8 @@ impl Server {
         let remedy = match (code, kind) {
             (1044 | 1142, _) => "; grant the privileges in sql/0_create_database_and_user.sql",
             (1045 | 3159, _) => {
-                "; check user and password (TiDB Cloud's console shows the user's prefix); if TLS \
-                 is off, add ssl-mode=VERIFY_IDENTITY"
+                "; check user and password (TiDB Cloud's console shows the user's prefix); if the \
+                 account requires TLS, add ssl-mode=VERIFY_IDENTITY"
             }
             (1193, _) => "; the server is not TiDB: correct DATABASE_URL (TiDB's port is 4000)",
             (1205 | 1213 | 9007, _) => "; write conflict or lock wait: run the program again",

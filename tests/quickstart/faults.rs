@@ -146,7 +146,7 @@ fn silence_is_a_failure_in_time() {
 
 /// Errors of the server: in which packet's answer, code, text, a word of the remedy.
 const ERRORS: [(usize, u16, &str, &str); 24] = [
-    (LOGIN, 1045, "Access denied for user", "if TLS is off, add ssl-mode="),
+    (LOGIN, 1045, "Access denied for user", "if the account requires TLS, add ssl-mode="),
     (LOGIN, 1044, "Access denied for user 'u'", "sql/0_create_database_and_user.sql"),
     (LOGIN, 1105, "insecure transport are prohibited", "add ssl-mode="),
     (LOGIN, 1105, "Missing user name prefix", "TiDB Cloud's console"),

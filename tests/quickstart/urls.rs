@@ -173,7 +173,8 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
         assert_passed_with("off", &run_without_password(&url), parameters);
         assert!(proxy.packets() > before + 10, "the proxy saw no statements");
     }
-    let needs_tls = ["1045", "TLS off", "if TLS is off, add ssl-mode=VERIFY_IDENTITY"];
+    let needs_tls =
+        ["1045", "TLS off", "if the account requires TLS, add ssl-mode=VERIFY_IDENTITY"];
     tls.run("mysql", "secure", "").assert_refused(1, &needs_tls);
     tls.run("mysql", "sha2", "?ssl-mode=DISABLED").assert_refused(1, &needs_tls);
     tls.run("mysql", "x509", "?ssl-ca={CA}").assert_refused(1, &["1045", "TLS on"]);
