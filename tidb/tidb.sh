@@ -56,7 +56,7 @@ build_with_go() {
         "To run TiDB here, install Docker (\`docker info\` must succeed) or Go 1.21 or later (it downloads $go):
   sudo apt-get install golang-go (Debian 13, Ubuntu 24.04), brew install go (macOS), https://go.dev/doc/install
 Or set DATABASE_URL to the URL of an existing TiDB."
-    say "Building TiDB $version (first run only): 3 to 4 minutes on 2 cores, 380 MB download, 4.5 GB of" \
+    say "Building TiDB $version (first run only): 3 to 5 minutes on 2 cores, 380 MB download, 4.5 GB of" \
         "disk, mostly for Go's caches. \`go clean -cache -modcache\` deletes all of these."
     run_go "lines of download log" mod download -C tidb -x
     # Halves the build time, but TiDB is slower: do not benchmark this build.
