@@ -480,7 +480,10 @@ fn try_addresses<T>(opts: &Opts, open: impl Fn(Opts) -> mysql::Result<T>) -> mys
 
 // ---- Supporting code: whether a step passed, whether to retry, and what to do ------------------
 
-/// The step that connects.
+use DriverError::{ConnectTimeout, CouldNotConnect};
+use ErrorKind::{ConnectionRefused, HostUnreachable, InvalidData, InvalidInput, Other, TimedOut};
+
+/// The step that connects. `failure` compares with it.
 const CONNECT: &str = "connect";
 
 impl Server {
@@ -520,9 +523,6 @@ impl Server {
 
     /// Turns the error of a step into a failure: the cause, what to do, and the exit status.
     fn failure(&self, step: &str, error: &Error) -> Failure {
-        use ErrorKind::{
-            ConnectionRefused, HostUnreachable, InvalidData, InvalidInput, Other, TimedOut,
-        };
         let is_connecting = step == CONNECT;
         let (code, kind) = (server_code(error), error_kind(error));
         // `Display` of `Error` wraps these texts, as in `IoError { ... }`.
@@ -588,26 +588,21 @@ fn server_code(error: &Error) -> u16 {
     }
 }
 
-/// Returns the kind of a connection error, or `Other`. Drivers and systems report it in several
-/// ways.
+/// Returns the kind of a connection error, or `Other`.
 fn error_kind(error: &Error) -> ErrorKind {
     let kind = match error {
         Error::IoError(error) => error.kind(),
-        Error::TlsError(_) => ErrorKind::InvalidInput,
+        Error::TlsError(_) => InvalidInput,
         Error::CodecError(error) => {
             let source = error.source().and_then(|source| source.downcast_ref());
-            source.map_or(ErrorKind::InvalidData, io::Error::kind)
+            source.map_or(InvalidData, io::Error::kind)
         }
-        Error::DriverError(DriverError::CouldNotConnect(Some((
-            _,
-            _,
-            ErrorKind::ConnectionRefused,
-        )))) => ErrorKind::ConnectionRefused,
+        Error::DriverError(CouldNotConnect(Some((_, _, ConnectionRefused)))) => ConnectionRefused,
         // There is no stable `ErrorKind` for a name that does not resolve.
-        Error::DriverError(DriverError::CouldNotConnect(_)) => ErrorKind::HostUnreachable,
-        Error::DriverError(DriverError::ConnectTimeout) => ErrorKind::TimedOut,
-        _ => ErrorKind::Other,
+        Error::DriverError(CouldNotConnect(_)) => HostUnreachable,
+        Error::DriverError(ConnectTimeout) => TimedOut,
+        _ => Other,
     };
     // On Unix, a read timeout is `WouldBlock`.
-    if kind == ErrorKind::WouldBlock { ErrorKind::TimedOut } else { kind }
+    if kind == ErrorKind::WouldBlock { TimedOut } else { kind }
 }
