@@ -1,19 +1,18 @@
 //! `make run`, `make tidb` and `make target/tidb-server`.
 
-use std::ffi::OsString;
+use std::env;
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::{env, fs};
 
-use crate::support::{
-    ENVIRONMENT, Server, TIDB_VERSION, free_port, root, run, temporary_folder, wait_until,
-    without_settings, write_script,
-};
 use tempfile::TempDir;
 
 use crate::faults::listener;
+use crate::support::{
+    ENVIRONMENT, Server, TIDB_VERSION, free_port, root, run, temporary_folder, url, wait_until,
+    without_settings, write_script,
+};
 
 /// `make TARGET` in the folder of the package.
 fn make(target: &str, port: u16) -> Command {
@@ -29,29 +28,19 @@ fn is_answering(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-#[track_caller]
-fn assert_nothing_is_left(port: u16) {
-    assert!(!is_answering(port), "a server is left");
-    let servers = run(Command::new("pgrep").args(["-f", &format!("-P {port} ")]));
-    assert_eq!(servers.stdout, "", "a process is left");
-    assert_eq!(temporary_folders(port), 0, "a folder is left");
-}
-
-/// How many temporary folders of tidb.sh there are.
-fn temporary_folders(port: u16) -> usize {
-    let start = format!("tidb-{port}.");
-    let names =
-        fs::read_dir(root().join("target")).unwrap().map(|entry| entry.unwrap().file_name());
-    names.filter(|name| name.to_str().unwrap().starts_with(&start)).count()
+/// The processes and folders that a TiDB on this port has left.
+fn leftovers(port: u16) -> String {
+    let list = format!("pgrep -f -- '[-]P {port} '; ls -d target/tidb-{port}.*");
+    run(Command::new("sh").args(["-c", &list]).current_dir(root())).stdout
 }
 
 #[test]
 fn make_run_starts_a_tidb_and_leaves_nothing() {
     let port = free_port();
-    let passed = run(&mut make("run", port));
+    let passed = run(make("run", port));
     passed.assert_passed();
     assert!(passed.stderr.contains("`make tidb` in another terminal"), "{passed:#?}");
-    assert_nothing_is_left(port);
+    assert_eq!(leftovers(port), "");
 }
 
 /// A process group that ends with the test.
@@ -78,27 +67,26 @@ fn make_run_uses_the_tidb_of_make_tidb_until_a_signal_ends_it() {
         let mut tidb = Group(tidb.process_group(0).stderr(Stdio::null()).spawn().unwrap());
         wait_until("TiDB answers", || is_answering(port));
         assert!(TcpStream::connect(("127.0.0.2", port)).is_err(), "not only on 127.0.0.1");
-        run(&mut make("run", port)).assert_passed();
+        run(make("run", port)).assert_passed();
         assert!(is_answering(port), "make run ended a TiDB that it did not start");
-        let again = run(&mut make("tidb", port));
+        let again = run(make("tidb", port));
         assert!(again.status == Some(2) && again.stderr.contains("is in use"), "{again:#?}");
         tidb.signal(signal);
         assert!(!tidb.0.wait().unwrap().success());
-        wait_until("the folder is gone", || temporary_folders(port) == 0);
-        assert_nothing_is_left(port);
+        wait_until("nothing is left", || leftovers(port).is_empty());
     }
 }
 
 #[test]
 fn make_run_starts_nothing_beside_a_url_or_another_service() {
     let port = free_port();
-    let url = Server::shared().url("make_run");
-    run(make("run", port).env("DATABASE_URL", url)).assert_passed();
-    let closed = format!("mysql://root@127.0.0.1:{port}/make_run");
+    let other = url(Server::shared().port, "make_run");
+    run(make("run", port).env("DATABASE_URL", other)).assert_passed();
+    let closed = url(port, "make_run");
     let failed = run(make("run", port).env("DATABASE_URL", closed).env("TIDB_TIMEOUT", "1"));
     assert!(failed.status == Some(2) && failed.stderr.contains("refused"), "{failed:#?}");
-    assert_nothing_is_left(port);
-    let failed = run(&mut make("run", listener(b"SSH-2.0-OpenSSH_9.2p1\r\n", false)));
+    assert_eq!(leftovers(port), "");
+    let failed = run(make("run", listener(b"SSH-2.0-OpenSSH_9.2p1\r\n", false)));
     assert!(failed.status == Some(2) && failed.stderr.contains("not the MySQL"), "{failed:#?}");
     assert!(failed.stderr.contains("TIDB_PORT=4001"), "{failed:#?}");
 }
@@ -121,9 +109,8 @@ fn without_server(programs: &[(&str, &str)]) -> (TempDir, Command) {
 }
 
 /// The names of the files in `target/`.
-fn targets(folder: &TempDir) -> Vec<OsString> {
-    let files = fs::read_dir(folder.path().join("target")).unwrap();
-    files.map(|file| file.unwrap().file_name()).collect()
+fn targets(folder: &TempDir) -> String {
+    run(Command::new("ls").arg("target").current_dir(folder)).stdout
 }
 
 #[test]
@@ -136,18 +123,18 @@ fn the_server_comes_from_the_image() {
         Ok(output) if output.status.success() => &[],
         _ => &[("docker", stand_in.as_str())],
     };
-    let (folder, mut command) = without_server(programs);
-    let built = run(&mut command);
+    let (folder, command) = without_server(programs);
+    let built = run(command);
     assert_eq!(built.status, Some(0), "{built:#?}");
     let version = run(Command::new(folder.path().join("target/tidb-server")).arg("-V"));
     assert!(version.stdout.contains(&format!("Version: {TIDB_VERSION}\n")), "{version:#?}");
-    assert_eq!(targets(&folder), ["tidb-server"]);
+    assert_eq!(targets(&folder), "tidb-server\n");
 }
 
 #[test]
 fn without_docker_and_go_it_says_what_to_install() {
-    let (folder, mut command) = without_server(&[("docker", "exit 1"), ("go", "exit 127")]);
-    let refused = run(&mut command);
+    let (folder, command) = without_server(&[("docker", "exit 1"), ("go", "exit 127")]);
+    let refused = run(command);
     for word in ["Docker", "Go 1.21", "apt-get install golang-go", "brew", "DATABASE_URL"] {
         assert!(refused.stderr.contains(word), "no {word} in {refused:#?}");
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -16,87 +16,74 @@ pub struct Packet<'a> {
     pub payload: &'a mut [u8],
 }
 
-/// What happens to a packet.
-pub enum Verdict {
-    /// The proxy passes it on.
-    Pass,
-    /// The proxy closes the connection on both sides.
-    Cut,
-    /// The proxy passes on neither this packet nor any later one, and keeps the connection open.
-    Silence,
-    /// The proxy drops this packet of the client and answers it with this payload.
-    Answer(Vec<u8>),
+impl Packet<'_> {
+    /// Whether this is a packet of the client that contains this text.
+    pub fn asks(&self, text: &str) -> bool {
+        self.server == 0 && String::from_utf8_lossy(self.payload).contains(text)
+    }
 }
 
-/// A running proxy, for a client that opens one connection at a time. It runs until the tests end.
-pub struct Proxy {
-    pub port: u16,
-    state: Arc<State>,
+/// What the proxy does with a packet.
+pub enum Verdict {
+    Pass,
+    /// Closes the connection on both sides.
+    Cut,
+    /// Drops the packet and keeps the connection open.
+    Drop,
+    /// Drops the packet of the client, and answers it with this payload.
+    Answer(Vec<u8>),
 }
 
 /// Decides about a packet.
 type Judge = dyn FnMut(Packet) -> Verdict + Send;
 
-struct State {
+/// A running proxy, for a client that opens one connection at a time. It runs until the tests end.
+pub struct Proxy {
+    pub port: u16,
     server_port: u16,
-    connections: AtomicUsize,
-    /// The client's packets.
-    packets: AtomicUsize,
+    /// How many connections the client has opened.
+    pub connections: AtomicUsize,
+    /// How many packets the client has sent.
+    pub packets: AtomicUsize,
     /// The server's packets since the client's last.
     answers: AtomicUsize,
-    is_silent: AtomicBool,
     judge: Mutex<Box<Judge>>,
 }
 
 impl Proxy {
     /// Starts a proxy for the server on this port. `judge` decides about each packet.
-    pub fn start(server_port: u16, judge: impl FnMut(Packet) -> Verdict + Send + 'static) -> Self {
+    pub fn start(
+        server_port: u16,
+        judge: impl FnMut(Packet) -> Verdict + Send + 'static,
+    ) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(State {
+        let proxy = Arc::new(Self {
+            port: listener.local_addr().unwrap().port(),
             server_port,
             connections: AtomicUsize::new(0),
             packets: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
-            is_silent: AtomicBool::new(false),
             judge: Mutex::new(Box::new(judge)),
         });
-        let shared = Arc::clone(&state);
+        let shared = Arc::clone(&proxy);
         thread::spawn(move || {
             for client in listener.incoming() {
                 shared.connections.fetch_add(1, SeqCst);
                 shared.connect(&client.unwrap()).unwrap();
             }
         });
-        Self { port, state }
+        proxy
     }
 
-    /// The URL of a database behind the proxy, for root.
-    pub fn url(&self, database: &str) -> String {
-        format!("mysql://root@127.0.0.1:{}/{database}", self.port)
-    }
-
-    /// How many connections the client has opened.
-    pub fn connections(&self) -> usize {
-        self.state.connections.load(SeqCst)
-    }
-
-    /// How many packets the client has sent.
-    pub fn packets(&self) -> usize {
-        self.state.packets.load(SeqCst)
-    }
-}
-
-impl State {
     /// Connects a client with the server.
     fn connect(self: &Arc<Self>, client: &TcpStream) -> io::Result<()> {
         let server = TcpStream::connect(("127.0.0.1", self.server_port))?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         for (from, to, is_client) in [(client, &server, true), (&server, client, false)] {
-            let (state, mut from, mut to) = (Arc::clone(self), from.try_clone()?, to.try_clone()?);
+            let (proxy, mut from, mut to) = (Arc::clone(self), from.try_clone()?, to.try_clone()?);
             thread::spawn(move || {
-                let _ = state.carry(&mut from, &mut to, is_client);
+                let _ = proxy.carry(&mut from, &mut to, is_client);
                 // If one direction ends, end both.
                 let _ = from.shutdown(Shutdown::Both);
                 let _ = to.shutdown(Shutdown::Both);
@@ -120,15 +107,12 @@ impl State {
             } else {
                 (self.packets.load(SeqCst), self.answers.fetch_add(1, SeqCst) + 1)
             };
-            if self.is_silent.load(SeqCst) {
-                continue;
-            }
             let payload = &mut packet[4..];
             let verdict = (self.judge.lock().unwrap())(Packet { client, server, payload });
             match verdict {
                 Verdict::Pass => to.write_all(&packet)?,
                 Verdict::Cut => return Ok(()),
-                Verdict::Silence => self.is_silent.store(true, SeqCst),
+                Verdict::Drop => {}
                 Verdict::Answer(answer) => {
                     let length = u32::try_from(answer.len()).unwrap().to_le_bytes();
                     from.write_all(&[length[0], length[1], length[2], packet[3] + 1])?;

@@ -1,16 +1,17 @@
 //! What the tests share: TiDB servers, and runs of the binary.
 
-use std::hash::{BuildHasher, RandomState};
+use std::borrow::BorrowMut;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::thread;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use std::{iter, thread};
 
+use mysql::Conn;
 use mysql::prelude::{FromRow, Queryable};
-use mysql::{Conn, OptsBuilder};
 use tempfile::TempDir;
 
 /// The line of a run that passed.
@@ -44,22 +45,14 @@ impl Server {
 
     /// Starts a server on a free port.
     pub fn start() -> Self {
-        Self::configured(|_| String::new())
+        Self::on_port(free_port(), temporary_folder().keep(), "")
     }
 
-    /// Starts a server on a free port, with the configuration that `config` returns for its folder.
-    pub fn configured(config: impl Fn(&Path) -> String) -> Self {
-        // Another process may take the port before TiDB does.
-        let server = (0..5).find_map(|_| Self::on_port(free_port(), &config));
-        server.expect("TiDB did not start on any of 5 ports")
-    }
-
-    /// Starts a server and waits until it greets. Returns `None` if it ends before.
-    pub fn on_port(port: u16, config: impl Fn(&Path) -> String) -> Option<Self> {
+    /// Starts a server in a folder with this configuration, and waits until it greets.
+    pub fn on_port(port: u16, folder: PathBuf, config: &str) -> Self {
         let binary = root().join("target/tidb-server");
         assert!(binary.exists(), "target/tidb-server is missing: run `make target/tidb-server`");
-        let folder = temporary_folder().keep();
-        std::fs::write(folder.join("config.toml"), config(&folder)).unwrap();
+        std::fs::write(folder.join("config.toml"), config).unwrap();
         let keep = r#""$@" & read -r _; kill -9 $!; wait; rm -rf "$PWD""#;
         let mut keeper = Command::new("sh");
         keeper.args(["-c", keep, "keeper"]).arg(binary).args(["-P", &port.to_string()]);
@@ -68,28 +61,16 @@ impl Server {
         keeper.args(["-config", "config.toml"]).envs(ENVIRONMENT).env("TMPDIR", &folder);
         keeper.current_dir(&folder).stdout(Stdio::null()).stderr(Stdio::null());
         let keeper = keeper.stdin(Stdio::piped()).spawn().unwrap();
-        let server = Self { port, folder, keeper };
-        let log = server.folder.join("log");
-        let has_ended = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("[FATAL]"));
-        wait_until("TiDB greets", || server.greets() || has_ended());
-        server.greets().then_some(server)
-    }
-
-    fn greets(&self) -> bool {
-        TcpStream::connect(("127.0.0.1", self.port))
-            .and_then(|mut stream| stream.read_exact(&mut [0]))
-            .is_ok()
-    }
-
-    /// The URL of a database, for root.
-    pub fn url(&self, database: &str) -> String {
-        format!("mysql://root@127.0.0.1:{}/{database}", self.port)
+        wait_until("TiDB greets", || {
+            let stream = TcpStream::connect(("127.0.0.1", port));
+            stream.is_ok_and(|mut stream| stream.read_exact(&mut [0]).is_ok())
+        });
+        Self { port, folder, keeper }
     }
 
     /// A session of root, without a database.
     pub fn session(&self) -> Conn {
-        let opts = OptsBuilder::new().ip_or_hostname(Some("127.0.0.1")).tcp_port(self.port);
-        Conn::new(opts.user(Some("root")).prefer_socket(false)).unwrap()
+        Conn::new(url(self.port, "").as_str()).unwrap()
     }
 
     /// Runs statements as root.
@@ -109,16 +90,14 @@ impl Server {
     /// Checks that a database holds the tutorial's rows and no other tables.
     #[track_caller]
     pub fn assert_final_rows(&self, database: &str) {
-        let tables: Vec<String> = self.rows(&format!("SHOW TABLES IN `{database}`"));
-        assert_eq!(tables, ["orders", "users"]);
-        let users: Vec<(i32, String, String)> =
-            self.rows(&format!("SELECT uid, name, gender FROM `{database}`.users ORDER BY uid"));
-        let expected = [(1, "Alice", "Female"), (2, "Peter", "Male"), (3, "Ben", "Male")];
-        assert_eq!(users, expected.map(|(uid, name, gender)| (uid, name.into(), gender.into())));
-        let orders: Vec<(i32, i32, f32)> =
-            self.rows(&format!("SELECT oid, uid, price FROM `{database}`.orders ORDER BY oid"));
-        let expected = [(1, 1, 3.5), (2, 1, 0.5), (3, 2, 4.5), (5, 3, 212.5), (6, 3, 8.5)];
-        assert_eq!(orders, expected);
+        let mut session = self.session();
+        session.select_db(database).unwrap();
+        let mut query = |query| session.query::<String, _>(query).unwrap();
+        assert_eq!(query("SHOW TABLES"), ["orders", "users"]);
+        let users = query("SELECT CONCAT_WS(' ', uid, name, gender) FROM users ORDER BY uid");
+        assert_eq!(users, ["1 Alice Female", "2 Peter Male", "3 Ben Male"]);
+        let orders = query("SELECT CONCAT_WS(' ', oid, uid, price) FROM orders ORDER BY oid");
+        assert_eq!(orders, ["1 1 3.5", "2 1 0.5", "3 2 4.5", "5 3 212.5", "6 3 8.5"]);
     }
 }
 
@@ -139,10 +118,13 @@ pub fn temporary_folder() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// A port on which nothing listens. The system gives those from 32768 on to other connections.
+/// A port on which nothing listens, and that no other test gets. The system gives those from 32768
+/// on to other connections.
 pub fn free_port() -> u16 {
-    let ports = std::iter::repeat_with(|| 10_000 + RandomState::new().hash_one(0) % 20_000);
-    let mut ports = ports.map(|port| u16::try_from(port).unwrap());
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Tests that run in another clone at the same time start elsewhere.
+    let ports = iter::repeat_with(|| process::id() + NEXT.fetch_add(1, Ordering::SeqCst));
+    let mut ports = ports.map(|number| u16::try_from(10_000 + number % 20_000).unwrap());
     ports.find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).unwrap()
 }
 
@@ -175,14 +157,6 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn of(output: Output) -> Self {
-        Self {
-            status: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
     /// Fails unless the run passed: status 0, and nothing but the line on stdout.
     #[track_caller]
     pub fn assert_passed(&self) -> &Self {
@@ -204,42 +178,44 @@ impl Run {
     }
 }
 
-/// Removes the program's variables, and those that cargo and make set for this test: with them, cargo
-/// would build all crates again.
+/// Removes the program's variables, and those that make and cargo set for the tests: with them, cargo
+/// would build some crates again.
 pub fn without_settings(command: &mut Command) {
-    let ours = ["DATABASE_URL", "TIDB_TIMEOUT", "RUST_LOG", "RUST_LOG_STYLE", "MAKEFLAGS"];
-    let kept = ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_NET_", "CARGO_HTTP_"];
+    let ours =
+        ["DATABASE_URL", "TIDB_TIMEOUT", "RUST_LOG", "MAKEFLAGS", "CARGO_MANIFEST", "CARGO_PKG"];
     for (name, _) in std::env::vars() {
-        let is_cargos =
-            name.starts_with("CARGO") && !kept.iter().any(|kept| name.starts_with(kept));
-        if is_cargos || ours.contains(&&*name) {
+        if ours.iter().any(|start| name.starts_with(start)) {
             command.env_remove(name);
         }
     }
 }
 
-/// The binary, without a `DATABASE_URL`. If it hangs, it is killed.
-pub fn binary() -> Command {
+/// The URL of a database, for root.
+pub fn url(port: u16, database: &str) -> String {
+    format!("mysql://root@127.0.0.1:{port}/{database}")
+}
+
+/// The binary with this `DATABASE_URL`. If it hangs, it is killed.
+pub fn with_url(url: &str) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", &PATIENCE.as_secs().to_string()]);
     command.arg(env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart"));
     without_settings(&mut command);
-    command
-}
-
-/// The binary, with this `DATABASE_URL`.
-pub fn quickstart(url: &str) -> Command {
-    let mut command = binary();
     command.env("DATABASE_URL", url);
     command
 }
 
-/// Runs a command to its end.
-pub fn run(command: &mut Command) -> Run {
-    Run::of(command.stdin(Stdio::null()).output().unwrap())
+/// The binary with the URL of a database, for root.
+pub fn quickstart(port: u16, database: &str) -> Command {
+    with_url(&url(port, database))
 }
 
-/// Starts a command. `Run::of(child.wait_with_output().unwrap())` waits for its end.
-pub fn spawn(command: &mut Command) -> Child {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+/// Runs a command to its end.
+pub fn run(mut command: impl BorrowMut<Command>) -> Run {
+    let output = command.borrow_mut().stdin(Stdio::null()).output().unwrap();
+    Run {
+        status: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
 }

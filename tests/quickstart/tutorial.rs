@@ -1,53 +1,42 @@
 //! The tutorial's steps: what they print, and what they leave in the database.
 
-use mysql::prelude::Queryable;
-
-use crate::support::{Server, quickstart, root, run};
-
-/// A row of SHOW COLUMNS: name, type, nullability, key, default, extra.
-type Column = (String, String, String, String, Option<String>, String);
+use crate::support::{Server, quickstart, root, run, url, with_url};
 
 #[test]
 fn each_run_prints_the_line_and_leaves_the_tutorials_rows_and_columns() {
     let server = Server::shared();
     for _ in 0..3 {
-        run(&mut quickstart(&server.url("tutorial"))).assert_passed();
+        run(quickstart(server.port, "tutorial")).assert_passed();
     }
     server.assert_final_rows("tutorial");
-    let column = |name: &str, kind: &str, null: &str, key: &str, extra: &str| {
-        (name.into(), kind.into(), null.into(), key.into(), None, extra.into())
-    };
-    let users: Vec<Column> = server.rows("SHOW COLUMNS FROM tutorial.users");
+    let columns = "SELECT CONCAT_WS(' ', TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, EXTRA)
+        FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_SCHEMA = 'tutorial' ORDER BY ORDINAL_POSITION, 1";
     let expected = [
-        column("uid", "int", "NO", "PRI", "auto_increment"),
-        column("name", "varchar(50)", "YES", "", ""),
-        column("gender", "enum('Female','Male')", "YES", "", ""),
+        "orders oid int NO auto_increment",
+        "users uid int NO auto_increment",
+        "orders uid int YES ",
+        "users name varchar(50) YES ",
+        "orders price float YES ",
+        "users gender enum('Female','Male') YES ",
     ];
-    assert_eq!(users, expected);
-    let orders: Vec<Column> = server.rows("SHOW COLUMNS FROM tutorial.orders");
-    let expected = [
-        column("oid", "int", "NO", "PRI", "auto_increment"),
-        column("uid", "int", "YES", "", ""),
-        column("price", "float", "YES", "", ""),
-    ];
-    assert_eq!(orders, expected);
+    assert_eq!(server.rows::<String>(columns), expected);
 }
 
 #[test]
 fn a_user_with_privileges_on_one_database_is_enough() {
     let server = Server::shared();
     let sql = std::fs::read_to_string(root().join("sql/0_create_database_and_user.sql")).unwrap();
-    let mut session = server.session();
-    let mut results = session.query_iter(sql.replace("change-this-password", "P@ss/w0rd")).unwrap();
-    while results.iter().is_some() {}
-    let url =
-        |database| format!("mysql://quickstart:P%40ss%2Fw0rd@127.0.0.1:{}/{database}", server.port);
-    run(&mut quickstart(&url("test_sqlalchemy"))).assert_passed();
+    server.execute(&[&sql.replace("change-this-password", "P@ss/w0rd")]);
+    let run = |database| {
+        let url = url(server.port, database).replace("root", "quickstart:P%40ss%2Fw0rd");
+        run(with_url(&url))
+    };
+    run("test_sqlalchemy").assert_passed();
     // The program creates the database again.
     server.execute(&["DROP DATABASE test_sqlalchemy"]);
-    run(&mut quickstart(&url("test_sqlalchemy"))).assert_passed();
+    run("test_sqlalchemy").assert_passed();
     server.assert_final_rows("test_sqlalchemy");
-    run(&mut quickstart(&url("another"))).assert_refused(1, &["another", "grant the privileges"]);
+    run("another").assert_refused(1, &["another", "grant the privileges"]);
 }
 
 #[test]
@@ -62,12 +51,12 @@ fn odd_database_names() {
         ("MixedCase", "MixedCase"),
         ("back\\slash", "back%5Cslash"),
     ] {
-        run(&mut quickstart(&server.url(encoded))).assert_passed();
+        run(quickstart(server.port, encoded)).assert_passed();
         server.assert_final_rows(name);
     }
     // TiDB would not escape it in its `USE` statement.
-    run(&mut quickstart(&server.url("back%60tick")))
-        .assert_refused(2, &["DATABASE_URL", "backtick"]);
+    let refused = run(quickstart(server.port, "back%60tick"));
+    refused.assert_refused(2, &["DATABASE_URL", "backtick"]);
 }
 
 #[test]
@@ -75,7 +64,7 @@ fn global_settings_do_not_matter() {
     let server = Server::start();
     // Without this, TiDB refuses to set transaction_read_only.
     server.execute(&["SET GLOBAL tidb_enable_noop_functions = ON"]);
-    let settings = [
+    for setting in [
         "autocommit = OFF",
         "auto_increment_increment = 7",
         "auto_increment_offset = 3",
@@ -91,21 +80,10 @@ fn global_settings_do_not_matter() {
         "character_set_server = 'latin1'",
         "collation_connection = 'utf8mb4_bin'",
         "tidb_constraint_check_in_place = ON",
-    ];
-    for (number, setting) in settings.iter().enumerate() {
-        let name = setting.split(" =").next().unwrap();
-        let value: String = server.rows(&format!("SELECT @@global.{name}")).remove(0);
-        server.execute(&[&format!("SET GLOBAL {setting}")]);
-        let url = server.url(&format!("setting_{number}"));
-        let with = run(&mut quickstart(&url));
-        assert_eq!(with.status, Some(0), "{setting}: {with:#?}");
-        server.execute(&[&format!("SET GLOBAL {name} = '{value}'")]);
-        server.assert_final_rows(&format!("setting_{number}"));
-    }
-    for setting in settings {
+    ] {
         server.execute(&[&format!("SET GLOBAL {setting}")]);
     }
     for _ in 0..2 {
-        run(&mut quickstart(&server.url("setting_all"))).assert_passed();
+        run(quickstart(server.port, "settings")).assert_passed();
     }
 }
