@@ -1,10 +1,8 @@
 -- Session settings that the steps need, regardless of the server's defaults: no stale reads,
--- autocommit, ids 1, 2, 3, no row limit (DEFAULT would be the global value), and read-write access.
+-- autocommit, ids 1, 2, 3, and no row limit (DEFAULT would be the global value).
 -- Only TiDB has tidb_low_resolution_tso: other servers reject the statement with error 1193.
 SET SESSION
     tidb_low_resolution_tso = 0,
     autocommit = 1,
     auto_increment_increment = 1,
-    auto_increment_offset = 1,
-    sql_select_limit = 18446744073709551615,
-    transaction_read_only = 0
+    sql_select_limit = 18446744073709551615
