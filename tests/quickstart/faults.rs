@@ -302,7 +302,7 @@ fn spoiled_bytes_never_pass_for_a_success() {
             }
             Verdict::Pass
         });
-        let spoiled = run(quickstart(proxy.port, database).env("TIDB_TIMEOUT", "10"));
+        let spoiled = run(quickstart(proxy.port, database).env("TIDB_TIMEOUT", "3"));
         if spoiled.status == Some(0) {
             spoiled.assert_passed();
             server.assert_final_rows(database);
