@@ -112,8 +112,9 @@ impl TlsServer {
 #[track_caller]
 fn run_without_password(url: &str) -> Run {
     let run = run(with_url(url).env("RUST_LOG", "trace"));
-    for form in [PASSWORD.to_owned(), encoded(), encoded().to_lowercase()] {
-        assert!(!run.stdout.contains(&form) && !run.stderr.contains(&form), "password in {run:#?}");
+    // The start of the password, raw and as in a URL: escaping in a log does not change it.
+    for start in ["p@ss", "%70%40%73%73"] {
+        assert!(!run.stdout.contains(start) && !run.stderr.contains(start), "password in {run:#?}");
     }
     run
 }
@@ -218,12 +219,10 @@ fn strings_that_cannot_be_honoured_are_refused() {
     for (scheme, tail, words) in [
         ("mysql", "/d?charset=latin1", "parameter charset"),
         ("mysql", "/d?ssl-mode=PREFERRED", "use ssl-mode=DISABLED, REQUIRED, VERIFY_CA or VERIFY_"),
-        ("mysql", "/d?ssl-mode", "parameter ssl-mode"),
         ("mysql", "/d?ssl-ca=", "''"),
         ("mysql", "/d?sslaccept=perhaps", "sslaccept=strict or accept_invalid_certs"),
         ("mysql", "/d?ssl_verify_cert=yes", "true or false"),
         ("mysql", "/d?ssl_verify_identity=", "parameter ssl_verify_identity"),
-        ("mysql", "/d?ssl_key=/x", "parameter ssl_key"),
         ("mysql", "/d?sslpassword=secret", "parameter sslpassword"),
         ("mysql", "/d?socket=/tmp/x", "parameter socket"),
         ("mysql", "/d?danger_accept_invalid_certs=true", "parameter danger_accept_invalid_certs"),
