@@ -10,9 +10,7 @@ use crate::support::{Server, quickstart, run, with_url};
 fn help_and_version() {
     let help = run(with_url("").arg("--help"));
     assert_eq!((help.status, help.stderr.as_str()), (Some(0), ""));
-    for words in ["Usage: tidb-rust-mysql-quickstart", "--cleanup", "0 the deployment passed"] {
-        assert!(help.stdout.contains(words), "no {words:?} in: {}", help.stdout);
-    }
+    assert!(help.stdout.starts_with("Usage: tidb-rust-mysql-quickstart [--cleanup"), "{help:?}");
     assert!(help.stdout.lines().all(|line| line.len() <= 80), "{}", help.stdout);
     assert_eq!(run(with_url("").arg("-h")).stdout, help.stdout);
     for argument in ["-V", "--version"] {
@@ -23,19 +21,20 @@ fn help_and_version() {
 }
 
 #[test]
-fn other_arguments_and_a_useless_environment_are_refused() {
+fn other_arguments_and_an_invalid_environment_are_refused() {
     let server = Server::shared();
     let quickstart = || quickstart(server.port, "refused");
     for arguments in [&["--clean"][..], &["cleanup"], &[""], &["--cleanup", "-x"], &["--"]] {
-        run(quickstart().args(arguments)).assert_refused(2, &["--help", arguments.last().unwrap()]);
+        let words = format!("unsupported arguments: {arguments:?}; see --help");
+        run(quickstart().args(arguments)).assert_failed(2, &[&words]);
     }
     let no_utf8 = OsStr::from_bytes(b"\xff");
-    run(quickstart().arg(no_utf8)).assert_refused(2, &["--help"]);
+    run(quickstart().arg(no_utf8)).assert_failed(2, &["--help"]);
     for value in ["", "0", "-1", "1.5", "x", "99999999999999999999"] {
-        run(quickstart().env("TIDB_TIMEOUT", value)).assert_refused(2, &["TIDB_TIMEOUT"]);
+        run(quickstart().env("TIDB_TIMEOUT", value)).assert_failed(2, &["TIDB_TIMEOUT"]);
     }
     for name in ["TIDB_TIMEOUT", "DATABASE_URL"] {
-        run(quickstart().env(name, no_utf8)).assert_refused(2, &[name, "UTF-8"]);
+        run(quickstart().env(name, no_utf8)).assert_failed(2, &[name, "UTF-8"]);
     }
     assert!(server.rows::<String>("SHOW DATABASES LIKE 'refused'").is_empty());
     // The longest timeout does not overflow.
@@ -51,8 +50,8 @@ fn a_closed_stdout_is_no_failure_and_a_full_one_is() {
     assert!(closed.status == Some(0) && !closed.stderr.contains("panicked"), "{closed:#?}");
     let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
     let words = ["cannot write to stdout: No space left on device"];
-    run(quickstart().stdout(full())).assert_refused(1, &words);
-    run(quickstart().arg("--help").stdout(full())).assert_refused(1, &words);
+    run(quickstart().stdout(full())).assert_failed(1, &words);
+    run(quickstart().arg("--help").stdout(full())).assert_failed(1, &words);
     run(quickstart().stderr(full())).assert_passed();
 }
 

@@ -1,6 +1,6 @@
-//! Runs the binary against real TiDB servers, which the tests start and end.
+//! Runs the binary against real TiDB servers, which the tests start and stop.
 //!
-//! `make test` first gets the server. One test: `cargo test --test quickstart -- NAME`.
+//! `make test` gets the server first. To run one test: `cargo test --test quickstart -- NAME`.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 

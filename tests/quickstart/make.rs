@@ -16,7 +16,7 @@ use crate::support::{
 
 /// `make TARGET` in the folder of the package.
 fn make(target: &str, port: u16) -> Command {
-    // The tests may run with signals ignored, as in the background of a shell.
+    // A shell starts background jobs with SIGINT ignored, and make would inherit that.
     let mut command = Command::new("env");
     command.args(["--default-signal", "make", "--no-print-directory", target]);
     without_settings(&mut command);
@@ -30,6 +30,7 @@ fn is_answering(port: u16) -> bool {
 
 /// The processes and folders that a TiDB on this port has left.
 fn leftovers(port: u16) -> String {
+    // `[-]P` does not match itself, so pgrep does not find this shell.
     let list = format!("pgrep -f -- '[-]P {port} '; ls -d target/tidb-{port}.*");
     run(Command::new("sh").args(["-c", &list]).current_dir(root())).stdout
 }
@@ -71,17 +72,20 @@ fn make_run_uses_the_tidb_of_make_tidb_until_a_signal_ends_it() {
         assert!(is_answering(port), "make run ended a TiDB that it did not start");
         let again = run(make("tidb", port));
         assert!(again.status == Some(2) && again.stderr.contains("is in use"), "{again:#?}");
+        assert_eq!(leftovers(port).lines().count(), 2, "one process and one folder");
         tidb.signal(signal);
+        wait_until("make tidb ends", || tidb.0.try_wait().unwrap().is_some());
         assert!(!tidb.0.wait().unwrap().success());
         wait_until("nothing is left", || leftovers(port).is_empty());
     }
 }
 
 #[test]
-fn make_run_starts_nothing_beside_a_url_or_another_service() {
+fn make_run_starts_nothing_if_a_url_is_set_or_the_port_is_in_use() {
     let port = free_port();
     let other = url(Server::shared().port, "make_run");
     run(make("run", port).env("DATABASE_URL", other)).assert_passed();
+    Server::shared().assert_final_rows("make_run");
     let closed = url(port, "make_run");
     let failed = run(make("run", port).env("DATABASE_URL", closed).env("TIDB_TIMEOUT", "1"));
     assert!(failed.status == Some(2) && failed.stderr.contains("refused"), "{failed:#?}");
@@ -115,15 +119,10 @@ fn targets(folder: &TempDir) -> String {
 
 #[test]
 fn the_server_comes_from_the_image() {
-    // Without Docker, use a fake `docker`.
+    // A fake `docker`: the first `make test` on a machine with Docker uses the real one.
     let server = root().join("target/tidb-server");
     let stand_in = format!(r#"case $1 in cp) exec cp {} "$3" ;; esac"#, server.display());
-    let engine = Command::new("docker").arg("info").output();
-    let programs: &[_] = match engine {
-        Ok(output) if output.status.success() => &[],
-        _ => &[("docker", stand_in.as_str())],
-    };
-    let (folder, command) = without_server(programs);
+    let (folder, command) = without_server(&[("docker", &stand_in)]);
     let built = run(command);
     assert_eq!(built.status, Some(0), "{built:#?}");
     let version = run(Command::new(folder.path().join("target/tidb-server")).arg("-V"));

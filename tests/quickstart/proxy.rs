@@ -96,7 +96,7 @@ impl Proxy {
     fn carry(&self, from: &mut TcpStream, to: &mut TcpStream, is_client: bool) -> io::Result<()> {
         loop {
             let mut packet = read_packet(from)?;
-            // The driver closes a connection with COM_QUIT. It has no answer, and it may be lost.
+            // COM_QUIT is not counted: the server does not answer it, and it may not arrive.
             if is_client && packet[4..] == [1] {
                 to.write_all(&packet)?;
                 continue;

@@ -3,6 +3,7 @@
 use std::borrow::BorrowMut;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -14,7 +15,7 @@ use mysql::Conn;
 use mysql::prelude::{FromRow, Queryable};
 use tempfile::TempDir;
 
-/// The line of a run that passed.
+/// The result line: what a run that passes prints to stdout.
 pub const LINE: &str = "[('Ben', 212.5), ('Ben', 8.5)]\n";
 
 /// The version of TiDB.
@@ -23,7 +24,7 @@ pub const TIDB_VERSION: &str = include_str!("../../tidb/version").trim_ascii_end
 /// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Makes TiDB need less CPU time: it collects less garbage, and its idle threads spin less.
+/// Limits TiDB's CPU use: fewer garbage collections and, with many cores, fewer idle threads.
 pub const ENVIRONMENT: [(&str, &str); 2] = [("GOGC", "800"), ("GOMAXPROCS", "8")];
 
 /// A TiDB server. It ends when it is dropped, and at the latest with the tests.
@@ -32,7 +33,7 @@ pub struct Server {
     /// Its configuration, its log, and what it writes.
     pub folder: PathBuf,
     /// A shell that waits for the end of its input, then kills the server and removes the folder.
-    /// However the tests end, the pipe closes.
+    /// The pipe closes however the tests end.
     keeper: Child,
 }
 
@@ -59,7 +60,8 @@ impl Server {
         keeper.args(["-store", "unistore", "-path", "", "-host", "127.0.0.1", "-socket", ""]);
         keeper.args(["-L", "error", "-report-status=false", "-temp-dir", ".", "-log-file", "log"]);
         keeper.args(["-config", "config.toml"]).envs(ENVIRONMENT).env("TMPDIR", &folder);
-        keeper.current_dir(&folder).stdout(Stdio::null()).stderr(Stdio::null());
+        // Ctrl-C must not end the shell before it has cleaned up.
+        keeper.process_group(0).current_dir(&folder).stdout(Stdio::null()).stderr(Stdio::null());
         let keeper = keeper.stdin(Stdio::piped()).spawn().unwrap();
         wait_until("TiDB greets", || {
             let stream = TcpStream::connect(("127.0.0.1", port));
@@ -118,8 +120,8 @@ pub fn temporary_folder() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// A port on which nothing listens, and that no other test gets. The system gives those from 32768
-/// on to other connections.
+/// A port on which nothing listens, and that no other test gets. It is below 32768, where Linux's
+/// ephemeral ports start.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Tests that run in another clone at the same time start elsewhere.
@@ -167,7 +169,7 @@ impl Run {
     /// Fails unless the run ended with this status, nothing on stdout, and one error line, the last,
     /// that contains all these words.
     #[track_caller]
-    pub fn assert_refused(&self, status: i32, words: &[&str]) -> &Self {
+    pub fn assert_failed(&self, status: i32, words: &[&str]) -> &Self {
         assert!(self.status == Some(status) && self.stdout.is_empty(), "not {status}: {self:#?}");
         assert_eq!(self.stderr.matches("[ERROR]").count(), 1, "not one error line: {self:#?}");
         let error = self.stderr.lines().last().unwrap();
@@ -181,10 +183,10 @@ impl Run {
 /// Removes the program's variables, and those that make and cargo set for the tests: with them, cargo
 /// would build some crates again.
 pub fn without_settings(command: &mut Command) {
-    let ours =
+    let prefixes =
         ["DATABASE_URL", "TIDB_TIMEOUT", "RUST_LOG", "MAKEFLAGS", "CARGO_MANIFEST", "CARGO_PKG"];
     for (name, _) in std::env::vars() {
-        if ours.iter().any(|start| name.starts_with(start)) {
+        if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
             command.env_remove(name);
         }
     }
