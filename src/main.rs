@@ -1,16 +1,23 @@
 //! Quick start for TiDB, a distributed SQL database that is compatible with MySQL: creates two
 //! tables, inserts, deletes and updates rows, and prints a join.
 //!
-//! Run it with `make run`, or set `DATABASE_URL` and run `cargo run`. The tutorial comes first,
-//! with one function for each step: copy its types and functions. The supporting code after them
-//! turns the tutorial into a smoke test.
+//! Run it with `make run`, or set `DATABASE_URL` and run `cargo run`. The tutorial comes first:
+//! types, one function for each step, and `run_steps`, which calls them in order. Copy from there.
+//! The supporting code after it turns the tutorial into a smoke test.
 
-use std::process::ExitCode;
+use std::fmt::Debug;
 
-use log::error;
+use log::info;
 use mysql::prelude::Queryable;
-use mysql::{Opts, Pool, Value};
+use mysql::{Pool, Value};
 use once_cell::sync::OnceCell;
+
+/// The program's connection pool. In your own program, open one with `Pool::new(url)?` and pass it
+/// on: a `Pool` is cheap to clone, and threads can share it.
+///
+/// By default a pool opens 10 connections immediately and up to 100 on demand. If all are in use,
+/// `get_conn` waits without a timeout; `try_get_conn` accepts one.
+static POOL: OnceCell<Pool> = OnceCell::new();
 
 /// A user's gender, stored in an ENUM column.
 #[derive(Clone, Copy)]
@@ -49,48 +56,22 @@ struct UserOrder {
     price: f32,
 }
 
-/// The program's connection pool.
-static POOL: OnceCell<Pool> = OnceCell::new();
-
-/// Returns the program's connection pool. The first call that succeeds opens it; later calls return
-/// the same pool and ignore `opts`. Use it like this:
-/// `let mut conn = open_pool(Opts::from_url(&url)?)?.get_conn()?;`
+/// Runs the steps in the order of the tutorial and returns the rows of the join.
 ///
-/// By default a pool opens 10 connections immediately and up to 100 on demand. If all are in use,
-/// `get_conn` waits without a timeout; `try_get_conn` accepts one.
-fn open_pool(opts: Opts) -> mysql::Result<&'static Pool> {
-    // The standard library's `OnceLock` has no stable `get_or_try_init` yet.
-    POOL.get_or_try_init(|| Pool::new(opts))
-}
-
-/// Runs the program, logs any failure to stderr, and returns the exit status.
-fn main() -> ExitCode {
-    let env = env_logger::Env::default().default_filter_or("info");
-    env_logger::Builder::from_env(env).format_target(false).init();
-    let (message, status) = match run() {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(NothingTested(message)) => (message, 2),
-        Err(Deployment(message) | Temporary(message)) => (message, 1),
-    };
-    error!("{message}");
-    ExitCode::from(status)
-}
-
-/// Runs the steps in the order of the tutorial and returns the rows of the join. `check` compares
-/// the result of a step with the expected one. The run stops at the first step that fails or
-/// returns another result.
-fn run_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure> {
-    let mut conn = open_session(server)?;
-    server.check("1. drop and create users and orders", (), create_tables(&mut conn))?;
+/// Each statement commits on its own (autocommit). To commit several together, start with
+/// `let mut tx = conn.start_transaction(TxOpts::default())?;`, pass `&mut tx` to the functions of
+/// steps 2 to 5, and end with `tx.commit()?`.
+fn run_steps(conn: &mut impl Queryable) -> Result<Vec<UserOrder>, StepError> {
+    check("1. drop and create users and orders", create_tables(conn), ())?;
 
     let users = [
         User { name: "Alice".to_owned(), gender: Gender::Female },
         User { name: "Peter".to_owned(), gender: Gender::Male },
         User { name: "Ben".to_owned(), gender: Gender::Male },
     ];
-    server.check("2. insert three users", 3, insert_users(&mut conn, &users))?;
+    check("2. insert three users", insert_users(conn, &users), 3)?;
     let order = Order { uid: 1, price: 2.5 };
-    server.check("2. insert one order", 1, insert_orders(&mut conn, &[order]))?;
+    check("2. insert one order", insert_orders(conn, &[order]), 1)?;
     let orders = [
         Order { uid: 1, price: 0.5 },
         Order { uid: 2, price: 4.5 },
@@ -98,20 +79,16 @@ fn run_steps(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure> 
         Order { uid: 3, price: 212.5 },
         Order { uid: 3, price: 8.5 },
     ];
-    server.check("2. insert five orders", 5, insert_orders(&mut conn, &orders))?;
+    check("2. insert five orders", insert_orders(conn, &orders), 5)?;
 
-    server.check("3. delete order 4", 1, delete_order(&mut conn, 4))?;
-    server.check("4. set the price of order 1 to 3.5", 1, set_price(&mut conn, 1, 3.5))?;
+    check("3. delete order 4", delete_order(conn, 4), 1)?;
+    check("4. set the price of order 1 to 3.5", set_price(conn, 1, 3.5), 1)?;
 
     let bens_orders = vec![
         UserOrder { name: "Ben".to_owned(), price: 212.5 },
         UserOrder { name: "Ben".to_owned(), price: 8.5 },
     ];
-    let rows = server.check("5. join users and orders", bens_orders, user_orders(&mut conn, 3))?;
-    if cleanup {
-        server.check("clean up: drop users and orders", (), drop_tables(&mut conn))?;
-    }
-    Ok(rows)
+    check("5. join users and orders", user_orders(conn, 3), bens_orders)
 }
 
 /// Step 1: drops both tables and creates them again. Their table comment marks them as tables that
@@ -128,39 +105,26 @@ fn drop_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
     conn.query_drop(include_str!("../sql/1d_drop_tables.sql"))
 }
 
-/// Step 2: inserts users and returns their number.
+/// Step 2: inserts users with one statement and returns their number. A statement takes at most
+/// 65,535 parameters. `exec_batch` is shorter, but sends and commits each row separately.
 fn insert_users(conn: &mut impl Queryable, users: &[User]) -> mysql::Result<u64> {
-    let rows = users.iter().map(|user| [user.name.as_str().into(), user.gender.into()]).collect();
-    insert_rows(conn, include_str!("../sql/2a_insert_users.sql"), rows)
+    let rows = vec!["(?, ?)"; users.len()].join(", ");
+    let statement = include_str!("../sql/2a_insert_users.sql").replace("(?, ?)", &rows);
+    let values: Vec<Value> =
+        users.iter().flat_map(|user| [user.name.as_str().into(), user.gender.into()]).collect();
+    Ok(conn.exec_iter(statement, values)?.affected_rows())
 }
 
-/// Step 2: inserts orders and returns their number.
+/// Step 2: inserts orders with one statement and returns their number.
 fn insert_orders(conn: &mut impl Queryable, orders: &[Order]) -> mysql::Result<u64> {
-    let rows = orders.iter().map(|order| [order.uid.into(), order.price.into()]).collect();
-    insert_rows(conn, include_str!("../sql/2b_insert_orders.sql"), rows)
-}
-
-/// Inserts rows of `N` columns with one statement and returns their number. `insert_one` is the
-/// statement for one row, which ends with `(?, …)`. A statement takes at most 65,535 parameters.
-/// `exec_batch` is shorter, but sends and commits each row separately.
-fn insert_rows<const N: usize>(
-    conn: &mut impl Queryable,
-    insert_one: &str,
-    rows: Vec<[Value; N]>,
-) -> mysql::Result<u64> {
-    if rows.is_empty() {
-        return Ok(0);
-    }
-    let another_row = format!(", ({})", ["?"; N].join(", "));
-    let statement = insert_one.trim_end().to_owned() + &another_row.repeat(rows.len() - 1);
-    Ok(conn.exec_iter(statement, rows.concat())?.affected_rows())
+    let rows = vec!["(?, ?)"; orders.len()].join(", ");
+    let statement = include_str!("../sql/2b_insert_orders.sql").replace("(?, ?)", &rows);
+    let values: Vec<Value> =
+        orders.iter().flat_map(|order| [order.uid.into(), order.price.into()]).collect();
+    Ok(conn.exec_iter(statement, values)?.affected_rows())
 }
 
 /// Step 3: deletes an order and returns the number of deleted rows.
-///
-/// Each statement in this program commits on its own (autocommit). To commit several together,
-/// start with `let mut tx = conn.start_transaction(TxOpts::default())?;`, pass `&mut tx` to the
-/// functions of steps 2 to 5, and end with `tx.commit()?`.
 fn delete_order(conn: &mut impl Queryable, oid: i32) -> mysql::Result<u64> {
     Ok(conn.exec_iter(include_str!("../sql/3_delete_order.sql"), (oid,))?.affected_rows())
 }
@@ -175,25 +139,53 @@ fn set_price(conn: &mut impl Queryable, oid: i32, price: f32) -> mysql::Result<u
 fn user_orders(conn: &mut impl Queryable, uid: i32) -> mysql::Result<Vec<UserOrder>> {
     // `exec` would panic on a row that cannot be converted, such as one with a NULL.
     let rows = conn.exec_opt(include_str!("../sql/5_join_users_orders.sql"), (uid,))?;
-    let rows: Result<Vec<_>, _> = rows.into_iter().collect();
-    Ok(rows?.into_iter().map(|(name, price)| UserOrder { name, price }).collect())
+    rows.into_iter()
+        .map(|row| {
+            let (name, price) = row?;
+            Ok(UserOrder { name, price })
+        })
+        .collect()
+}
+
+/// Why a step did not pass.
+struct StepError {
+    step: &'static str,
+    error: Box<dyn std::error::Error>,
+}
+
+/// Logs a step and returns its result. If it is not the expected one, that is an error.
+fn check<T: Debug + PartialEq>(
+    step: &'static str,
+    result: mysql::Result<T>,
+    expected: T,
+) -> Result<T, StepError> {
+    let error = match result {
+        Ok(result) if result == expected => {
+            info!("{step}");
+            return Ok(result);
+        }
+        Ok(result) => format!("expected {expected:?}, got {result:?}").into(),
+        Err(error) => error.into(),
+    };
+    Err(StepError { step, error })
 }
 
 // ---- Supporting code: the command line ---------------------------------------------------------
 
-use std::error::Error as _;
-use std::fmt::Debug;
+use std::collections::BTreeSet;
+use std::error::Error as StdError;
 use std::io::{self, ErrorKind, Write};
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use Failure::{Deployment, NothingTested, Temporary};
-use log::{info, warn};
+use Outcome::{Failed, NotTested, Retry};
+use log::{LevelFilter, error, warn};
 use mysql::prelude::FromRow;
-use mysql::{ClientIdentity, Conn, DriverError, Error, MySqlError, OptsBuilder, PooledConn};
-use mysql::{PoolConstraints, PoolOpts, SslOpts};
+use mysql::{ClientIdentity, Conn, DriverError, Error, MySqlError, Opts, OptsBuilder, PooledConn};
+use mysql::{PoolConstraints, PoolOpts, SslOpts, UrlError};
 
 /// What `--help` prints.
 const HELP: &str = "\
@@ -210,33 +202,58 @@ Exit status:
   1 the deployment failed
   2 nothing was tested or changed";
 
-/// Why a run did not pass, in one line: the cause, then what to do.
-enum Failure {
-    /// Nothing was tested or changed.
-    NothingTested(String),
+/// Why a run did not pass. The text is one line: the cause, then what to do.
+struct Failure(Outcome, String);
+
+/// How a run that did not pass ends.
+enum Outcome {
     /// The deployment failed.
-    Deployment(String),
+    Failed,
     /// The deployment failed, but another attempt may succeed.
-    Temporary(String),
+    Retry,
+    /// Nothing was tested or changed.
+    NotTested,
 }
 
-/// Runs the command line and prints its output to stdout.
+/// Runs the program, logs any failure to stderr, and returns the exit status.
+fn main() -> ExitCode {
+    let env = env_logger::Env::default().default_filter_or("info");
+    let mut logger = env_logger::Builder::new();
+    // The level for a failure whatever RUST_LOG says, except `off`: it may be misspelled.
+    logger.filter_level(LevelFilter::Error).parse_env(env).format_target(false).init();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(outcome, message)) => {
+            error!("{message}");
+            match outcome {
+                Failed | Retry => ExitCode::from(1),
+                NotTested => ExitCode::from(2),
+            }
+        }
+    }
+}
+
+/// Runs the command line.
 fn run() -> Result<(), Failure> {
     let arguments: Vec<_> = env::args_os().skip(1).collect();
     let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap_or_default()).collect();
-    let text = match words.as_slice() {
-        [] => run_and_format(false)?,
-        ["--cleanup"] => run_and_format(true)?,
-        ["-h" | "--help"] => HELP.to_owned(),
-        ["-V" | "--version"] => format!("tidb-rust-mysql-quickstart {}", env!("CARGO_PKG_VERSION")),
-        _ => {
-            return Err(NothingTested(format!("unsupported arguments: {arguments:?}; see --help")));
+    match words.as_slice() {
+        [] => print(&run_and_format(false)?, Failed),
+        ["--cleanup"] => print(&run_and_format(true)?, Failed),
+        ["-h" | "--help"] => print(HELP, NotTested),
+        ["-V" | "--version"] => {
+            print(concat!("tidb-rust-mysql-quickstart ", env!("CARGO_PKG_VERSION")), NotTested)
         }
-    };
-    match writeln!(io::stdout(), "{text}") {
+        _ => Err(Failure(NotTested, format!("unsupported arguments: {arguments:?}; see --help"))),
+    }
+}
+
+/// Prints a line to stdout. If that fails, `outcome` is the outcome of the run.
+fn print(line: &str, outcome: Outcome) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{line}") {
         // A reader that has closed the pipe, as in `| true`, is not a failure.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Deployment(format!("cannot write to stdout: {error}")))
+            Err(Failure(outcome, format!("cannot write to stdout: {error}")))
         }
         _ => Ok(()),
     }
@@ -245,8 +262,13 @@ fn run() -> Result<(), Failure> {
 /// Runs the steps and returns the rows in the form that the Python sample prints.
 fn run_and_format(cleanup: bool) -> Result<String, Failure> {
     let start = Instant::now();
-    let server = Server::from_env().map_err(NothingTested)?;
-    let rows = run_steps(&server, cleanup)?;
+    let server = Server::from_env().map_err(|message| Failure(NotTested, message))?;
+    let mut conn = open_session(&server)?;
+    let failure = |error: StepError| server.failure(error.step, &*error.error, false);
+    let rows = run_steps(&mut conn).map_err(failure)?;
+    if cleanup {
+        check("clean up: drop users and orders", drop_tables(&mut conn), ()).map_err(failure)?;
+    }
     info!("passed in {} ms", start.elapsed().as_millis());
     let pairs: Vec<_> = rows.iter().map(|row| format!("('{}', {})", row.name, row.price)).collect();
     Ok(format!("[{}]", pairs.join(", ")))
@@ -273,8 +295,8 @@ impl Server {
         let timeout = Duration::from_secs(timeout.get().into());
         let url = variable("DATABASE_URL", "mysql://root@127.0.0.1:4000/test_sqlalchemy")?;
         let opts = read_url(&url).map_err(|error| format!("DATABASE_URL: {error}"))?;
-        // The program takes one connection, once: it needs no health check before use and no reset
-        // after use. In your own program, keep the driver's defaults.
+        // The lock belongs to the session of the one connection: the pool must not replace it after
+        // a health check, or reset it. In your own program, keep the driver's defaults.
         let pool_opts = PoolOpts::new()
             .with_constraints(PoolConstraints::new_const::<1, 1>())
             .with_check_health(false)
@@ -308,21 +330,13 @@ fn variable(name: &str, default: &str) -> Result<String, String> {
     value.into_string().map_err(|_| format!("{name} is not valid UTF-8"))
 }
 
-/// The required TLS level, weakest first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Tls {
-    NotRequired,
-    /// Encryption without verification.
-    Encrypted,
-    /// Also a certificate from a trusted CA.
-    VerifyCa,
-    /// Also a certificate for this hostname.
-    VerifyIdentity,
-}
-
 /// Converts a connection string. The error says what is wrong with it and never shows the password.
 fn read_url(url: &str) -> Result<Opts, String> {
     const FORM: &str = "use mysql://user:password@host:4000/database";
+    let is_quote = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
+    if url.starts_with(is_quote) || url.ends_with(is_quote) {
+        return Err("remove the quotes or white space around the URL".to_owned());
+    }
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let scheme = scheme.to_lowercase();
     if !matches!(&*scheme, "mysql" | "mysql2" | "tidb") && !scheme.starts_with("mysql+") {
@@ -334,64 +348,85 @@ fn read_url(url: &str) -> Result<Opts, String> {
     if database.contains(['/', '@']) || parameters.contains('@') || rest.contains('#') {
         return Err("unencoded special character: write / ? # @ as %2F %3F %23 %40".to_owned());
     }
-    let mut tls = Tls::NotRequired;
-    let mut files = Vec::new();
+    let mut options = BTreeSet::new();
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        // Clients write names and values with `-` or `_`, and in upper or lower case.
-        let plain = |text: &str| text.to_lowercase().replace('-', "_");
-        let mut file = |name| {
-            files.push(format!("{name}={value}"));
-            Tls::NotRequired
-        };
-        let required = match (&*plain(key), &*plain(value)) {
-            ("ssl_ca" | "sslca" | "sslcert", _) => file("root_cert_path"),
-            (name @ ("root_cert_path" | "cert_chain_path" | "priv_key_path"), _) => file(name),
-            ("charset", "utf8" | "utf8mb4")
-            | ("ssl_mode", "disabled")
-            | ("ssl_verify_identity", "false") => Tls::NotRequired,
-            ("ssl_mode", "required")
-            | ("sslaccept", "accept_invalid_certs")
-            | ("ssl_verify_cert", "false") => Tls::Encrypted,
-            ("ssl_mode", "verify_ca") | ("ssl_verify_cert", "true") => Tls::VerifyCa,
-            ("ssl_mode", "verify_identity")
-            | ("sslaccept", "strict")
-            | ("ssl_verify_identity", "true") => Tls::VerifyIdentity,
+        let option = driver_option(key, value).ok_or_else(|| {
             // Omits the value, which may be a password, as in `?password=...`.
-            _ => {
-                return Err(format!(
-                    "parameter {key} or its value is not supported: use ssl-mode=DISABLED, \
-                     REQUIRED, VERIFY_CA or VERIFY_IDENTITY, ssl-ca=/path/to/ca.pem, \
-                     sslaccept=strict or accept_invalid_certs, ssl_verify_cert and \
-                     ssl_verify_identity=true or false, charset=utf8mb4"
-                ));
-            }
-        };
-        tls = tls.max(required);
+            format!(
+                "parameter {key} or its value is not supported: use ssl-mode=VERIFY_IDENTITY and, \
+                 for a private CA, ssl-ca=/path/to/ca.pem"
+            )
+        })?;
+        options.insert(option);
     }
-    let opts = Opts::from_url(&format!("mysql://{base}?{}", files.join("&")))
-        .map_err(|error| error.to_string())?;
-    // TiDB puts the name in backticks at login and does not escape backticks in it.
-    let has_usable_name = opts.get_db_name().is_some_and(|name| !name.contains('`'));
-    if !has_usable_name || opts.get_tcp_port() == 0 {
-        return Err(format!("no database name, a backtick in that name, or port 0: {FORM}"));
+    if options.iter().filter(|option| option.starts_with("danger_")).count() > 1 {
+        return Err("contradictory TLS parameters: use ssl-mode=VERIFY_IDENTITY only".to_owned());
     }
-    let ssl_opts = ssl_opts(&opts, tls)?;
-    Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl_opts).into())
+    let url = format!("mysql://{base}?{}", Vec::from_iter(options).join("&"));
+    let opts = Opts::from_url(&url).map_err(|error| match error {
+        UrlError::ParseError(error) => format!("{error}: {FORM}"),
+        UrlError::BadUrl => format!("invalid hostname (only ASCII is supported): {FORM}"),
+        error => error.to_string(),
+    })?;
+    let problem = match &*opts.get_db_name().unwrap_or_default().to_lowercase() {
+        "" => "no database name",
+        "information_schema" | "metrics_schema" | "mysql" | "performance_schema" | "sys" => {
+            "the database is a system schema"
+        }
+        // TiDB puts the name in backticks at login and does not escape backticks in it.
+        name if name.contains('`') => "backtick in the database name",
+        _ if opts.get_tcp_port() == 0 => "invalid port 0",
+        _ => {
+            let ssl_opts = ssl_opts(&opts)?;
+            return Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl_opts).into());
+        }
+    };
+    Err(format!("{problem}: {FORM}"))
 }
 
-/// Returns the TLS options, or `None` for a connection without TLS. A CA alone requires full
-/// verification, as does a host under tidbcloud.com. The error names a file that cannot be used,
-/// which the driver's errors do not.
-fn ssl_opts(opts: &Opts, required: Tls) -> Result<Option<SslOpts>, String> {
-    let host = opts.get_ip_or_hostname();
-    let tls = match required {
-        _ if host.trim_end_matches('.').ends_with(".tidbcloud.com") => Tls::VerifyIdentity,
-        Tls::NotRequired if opts.get_ssl_opts().is_some() => Tls::VerifyIdentity,
-        Tls::NotRequired => return Ok(None),
-        required => required,
+/// Translates a URL parameter of other MySQL clients into the driver's. Returns `None` if it is not
+/// supported.
+fn driver_option(key: &str, value: &str) -> Option<String> {
+    let key = key.to_lowercase().replace(['-', '_'], "");
+    // The driver would read a `+` as a space.
+    let path = value.replace('+', "%2B");
+    let mut value = value.to_lowercase().replace('-', "_").replace("%7b", "{").replace("%7d", "}");
+    // The JSON of Node.js clients may be percent-encoded. TLS 1.2 is the driver's minimum, too.
+    for json in ["%22", "%3a", "%2c", "\"", ":", ",", "minversiontlsv1.2"] {
+        value = value.replace(json, "");
+    }
+    Some(match (&*key, &*value) {
+        (_, "") => return None,
+        ("sslca" | "sslcert" | "rootcertpath", _) => format!("root_cert_path={path}"),
+        ("certchainpath", _) => format!("cert_chain_path={path}"),
+        ("privkeypath", _) => format!("priv_key_path={path}"),
+        ("charset", "utf8mb4") | ("sslmode", "disabled") => String::new(),
+        ("sslmode", "required") | ("ssl", "{rejectunauthorizedfalse}") => {
+            "danger_accept_invalid_certs=true".to_owned()
+        }
+        ("sslmode", "verify_ca") => "danger_skip_domain_validation=true".to_owned(),
+        ("sslmode", "verify_identity")
+        | ("sslaccept", "strict")
+        | ("sslverifycert" | "sslverifyidentity", "true")
+        | ("ssl", "{}" | "{rejectunauthorizedtrue}") => {
+            // Any TLS option turns TLS on; this one leaves the full verification.
+            "danger_accept_invalid_certs=false".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+/// Returns the TLS options, or `None` for a connection without TLS. Hosts under tidbcloud.com have
+/// TLS by default. The error names a file that cannot be used, which the driver's errors do not.
+fn ssl_opts(opts: &Opts) -> Result<Option<SslOpts>, String> {
+    let ssl_opts = match opts.get_ssl_opts().cloned() {
+        Some(ssl_opts) => ssl_opts,
+        None if opts.get_ip_or_hostname().trim_end_matches('.').ends_with(".tidbcloud.com") => {
+            SslOpts::default()
+        }
+        None => return Ok(None),
     };
-    let ssl_opts = opts.get_ssl_opts().cloned().unwrap_or_default();
     let identity = ssl_opts.client_identity();
     let files = [
         ssl_opts.root_cert_path(),
@@ -403,9 +438,6 @@ fn ssl_opts(opts: &Opts, required: Tls) -> Result<Option<SslOpts>, String> {
             return Err(format!("cannot read '{}' as a PEM file", file.display()));
         }
     }
-    let ssl_opts = ssl_opts
-        .with_danger_accept_invalid_certs(tls == Tls::Encrypted)
-        .with_danger_skip_domain_validation(tls < Tls::VerifyIdentity);
     Ok(Some(ssl_opts))
 }
 
@@ -414,32 +446,62 @@ fn ssl_opts(opts: &Opts, required: Tls) -> Result<Option<SslOpts>, String> {
 /// Connects, waits until no other run uses the database, and refuses to go on if a table or view
 /// has one of our names but was not created by this program.
 fn open_session(server: &Server) -> Result<PooledConn, Failure> {
-    let mut conn = server.wait(|| connect(server))?;
-    server.wait(|| match query_row(&mut conn, include_str!("../sql/1b_get_lock.sql")) {
-        // Error 1235 (not supported): before v6.1, TiDB has no `GET_LOCK`.
-        Ok(Some(true)) | Err(Error::MySqlError(MySqlError { code: 1235, .. })) => Ok(()),
-        Err(error) => Err(server.failure("get the lock", &error)),
-        Ok(_) => Err(Temporary(format!(
-            "{}: another run is using this database; try again later, or increase TIDB_TIMEOUT. A \
-             crashed run holds its lock for up to 20 s. To find its session, query \
-             INFORMATION_SCHEMA.CLUSTER_PROCESSLIST",
-            server.name
-        ))),
-    })?;
-
+    // The standard library's `OnceLock` has no stable `get_or_try_init` yet.
+    let pool = POOL.get_or_try_init(|| wait_for_pool(server))?;
+    let mut conn = pool.get_conn().map_err(|error| server.failure("connect", &error, false))?;
     let tables = include_str!("../sql/1c_find_other_tables.sql");
     let (version, table): (String, Option<String>) = query_row(&mut conn, tables)
-        .map_err(|error| server.failure("look for other tables", &error))?;
+        .map_err(|error| server.failure("look for other tables", &error, false))?;
     if let Some(table) = table {
-        return Err(NothingTested(format!(
-            "{}: {table} was not created by this program: use another database in \
-             DATABASE_URL, or drop that table if you do not need it",
+        let message = format!(
+            "{}: {table} was not created by this program: use another database in DATABASE_URL, \
+             or drop that table if you do not need it",
             server.name
-        )));
+        );
+        return Err(Failure(NotTested, message));
     }
     let database = server.opts.get_db_name().unwrap_or_default();
     info!("server {version} at {}, database {database}", server.name);
     Ok(conn)
+}
+
+/// Opens the pool. While that fails and another attempt may succeed, tries again until the timeout.
+fn wait_for_pool(server: &Server) -> Result<Pool, Failure> {
+    let start = Instant::now();
+    let mut result = open_pool(server);
+    if let Err(Failure(Retry, message)) = &result {
+        info!("{message}; retrying for up to {} s", server.timeout.as_secs());
+    }
+    while matches!(result, Err(Failure(Retry, _))) && start.elapsed() < server.timeout {
+        thread::sleep(Duration::from_millis(200));
+        result = open_pool(server);
+    }
+    result
+}
+
+/// Opens the pool and gets the lock of the database in the session of its one connection. Each
+/// attempt opens a new pool: under contention, TiDB 6.5 and 7.1 close the connection.
+fn open_pool(server: &Server) -> Result<Pool, Failure> {
+    let pool = connect(server)?;
+    let mut conn = pool.get_conn().map_err(|error| server.failure("connect", &error, true))?;
+    match query_row(&mut conn, include_str!("../sql/1b_get_lock.sql")) {
+        Ok(true) => Ok(pool),
+        Ok(false) => {
+            let message = format!(
+                "{}: another run is using this database, or a statement of an earlier run is still \
+                 waiting: SHOW PROCESSLIST on each TiDB server shows it. To wait longer, increase \
+                 TIDB_TIMEOUT",
+                server.name
+            );
+            Err(Failure(Retry, message))
+        }
+        // Error 1235: not supported.
+        Err(Error::MySqlError(MySqlError { code: 1235, .. })) => {
+            warn!("{}: no GET_LOCK before TiDB v6.1: start no other run meanwhile", server.name);
+            Ok(pool)
+        }
+        Err(error) => Err(server.failure("get the lock", &error, false)),
+    }
 }
 
 /// Runs a query and returns its first row.
@@ -447,162 +509,145 @@ fn query_row<T: FromRow>(conn: &mut PooledConn, sql: &str) -> mysql::Result<T> {
     Ok(conn.query_first_opt(sql)?.ok_or(io::Error::other("no row"))??)
 }
 
-/// Opens the pool and takes its connection. Creates the database if it does not exist.
-fn connect(server: &Server) -> Result<PooledConn, Failure> {
-    let take = || try_addresses(&server.opts, |opts| open_pool(opts)?.get_conn());
-    let mut result = take();
-    // Error 1049: unknown database.
-    if let Err(Error::MySqlError(MySqlError { code: 1049, .. })) = result {
-        let no_database = OptsBuilder::from_opts(server.opts.clone()).db_name(None::<&str>);
-        let mut conn = try_addresses(&no_database.into(), Conn::new)
-            .map_err(|error| server.failure(CONNECT, &error))?;
-        // The name has no backtick: `read_url` refuses that.
-        let name = server.opts.get_db_name().unwrap_or_default();
-        conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}`"))
-            .map_err(|error| server.failure("create the database", &error))?;
-        result = take();
+/// Opens a pool. Creates the database if it does not exist.
+fn connect(server: &Server) -> Result<Pool, Failure> {
+    let failure = |error: Error| server.failure("connect", &error, true);
+    match try_addresses(&server.opts, Pool::new) {
+        // Error 1049: unknown database.
+        Err(Error::MySqlError(MySqlError { code: 1049, .. })) => {}
+        result => return result.map_err(failure),
     }
-    result.map_err(|error| server.failure(CONNECT, &error))
+    let no_database = OptsBuilder::from_opts(server.opts.clone()).db_name(None::<&str>);
+    let mut conn = try_addresses(&no_database.into(), Conn::new).map_err(failure)?;
+    // The name has no backtick: `read_url` refuses that.
+    let name = server.opts.get_db_name().unwrap_or_default();
+    conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}`"))
+        .map_err(|error| server.failure("create the database", &error, false))?;
+    info!("created database {name}");
+    try_addresses(&server.opts, Pool::new).map_err(failure)
 }
 
 /// Connects with `open`. The driver tries only the first address of a name; for `localhost`, this
 /// is often `::1`. If it is unreachable, tries again with an IPv4 bind address: then the driver
 /// tries all IPv4 addresses. Returns the first error if both attempts fail.
 fn try_addresses<T>(opts: &Opts, open: impl Fn(Opts) -> mysql::Result<T>) -> mysql::Result<T> {
-    open(opts.clone()).or_else(|first| {
-        // Any other error comes from a server that has been reached.
-        let Error::DriverError(_) = first else { return Err(first) };
-        let ipv4 = Some((Ipv4Addr::UNSPECIFIED, 0));
-        let second = open(OptsBuilder::from_opts(opts.clone()).bind_address(ipv4).into());
-        if let Err(Error::DriverError(_)) = second { Err(first) } else { second }
-    })
+    match open(opts.clone()) {
+        Err(first @ Error::DriverError(CouldNotConnect(_) | ConnectTimeout)) => {
+            let ipv4 = Some((Ipv4Addr::UNSPECIFIED, 0));
+            match open(OptsBuilder::from_opts(opts.clone()).bind_address(ipv4).into()) {
+                Err(Error::DriverError(CouldNotConnect(_) | ConnectTimeout)) => Err(first),
+                second => second,
+            }
+        }
+        result => result,
+    }
 }
 
-// ---- Supporting code: whether a step passed, whether to retry, and what to do ------------------
+// ---- Supporting code: what an error means, and what to do --------------------------------------
 
-use DriverError::{ConnectTimeout, CouldNotConnect};
-use ErrorKind::{ConnectionRefused, HostUnreachable, InvalidData, InvalidInput, Other, TimedOut};
-
-/// The step that connects. `failure` compares with it.
-const CONNECT: &str = "connect";
+use DriverError::{ConnectTimeout, CouldNotConnect, TlsNotSupported};
+use ErrorKind::{ConnectionRefused, InvalidData, TimedOut, WouldBlock};
 
 impl Server {
-    /// Repeats an attempt while its failure is temporary, until the timeout. Logs the first one.
-    fn wait<T>(&self, mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
-        let start = Instant::now();
-        let mut result = attempt();
-        if let Err(Temporary(message)) = &result {
-            info!("{message}; retrying for up to {} s", self.timeout.as_secs());
-        }
-        while matches!(result, Err(Temporary(_))) && start.elapsed() < self.timeout {
-            thread::sleep(Duration::from_millis(200));
-            result = attempt();
-        }
-        result
-    }
-
-    /// Logs the step and returns its result if it is as expected. Otherwise returns a failure.
-    fn check<T: Debug + PartialEq>(
-        &self,
-        step: &str,
-        expected: T,
-        result: mysql::Result<T>,
-    ) -> Result<T, Failure> {
-        match result {
-            Ok(result) if result == expected => {
-                info!("{step}");
-                Ok(result)
-            }
-            Ok(result) => Err(Deployment(format!(
-                "{}: {step}: expected {expected:?}, got {result:?}",
-                self.name
-            ))),
-            Err(error) => Err(self.failure(step, &error)),
-        }
-    }
-
-    /// Turns the error of a step into a failure: the cause, what to do, and the exit status.
-    fn failure(&self, step: &str, error: &Error) -> Failure {
-        let is_connecting = step == CONNECT;
-        let (code, kind) = (server_code(error), error_kind(error));
+    /// Turns the error of a step into a failure. `connecting` is as in `diagnose`.
+    fn failure(&self, step: &str, error: &(dyn StdError + 'static), connecting: bool) -> Failure {
+        let Some(error) = error.downcast_ref::<Error>() else {
+            return Failure(Failed, format!("{}: {step}: {error}", self.name));
+        };
         // `Display` of `Error` wraps these texts, as in `IoError { ... }`.
-        let cause = match error {
-            _ if kind == TimedOut => format!("timed out after {} s", self.timeout.as_secs()),
-            Error::MySqlError(error) => error.to_string().replace('\n', " "),
-            Error::DriverError(error) => error.to_string(),
-            Error::IoError(error) => error.to_string(),
-            Error::TlsError(error) => error.to_string(),
+        let cause = match (error, io_error(error)) {
+            (_, Some(error)) if matches!(error.kind(), TimedOut | WouldBlock) => {
+                format!("timed out after {} s", self.timeout.as_secs())
+            }
+            (_, Some(error)) => error.to_string(),
+            (Error::MySqlError(error), _) => error.to_string().replace('\n', " "),
+            (Error::DriverError(error), _) => error.to_string(),
+            (Error::TlsError(error), _) => error.to_string(),
+            (Error::CodecError(error), _) => error.to_string(),
             _ => error.to_string(),
         };
-        let remedy = match (code, kind) {
-            (1044 | 1142, _) => "; grant the privileges in sql/0_create_database_and_user.sql",
-            (1045 | 3159, _) => {
-                "; check user and password (TiDB Cloud's console shows the user's prefix); if the \
-                 account requires TLS, add ssl-mode=VERIFY_IDENTITY"
+        let (outcome, remedy) = diagnose(error, connecting, self.opts.get_ssl_opts().is_some());
+        let separator = if remedy.is_empty() { "" } else { "; " };
+        Failure(outcome, format!("{}: {step}: {cause}{separator}{remedy}", self.name))
+    }
+}
+
+/// Returns what an error means for the run, and what to do about it, if that is known. `connecting`
+/// is true until the server has accepted the login and the session settings.
+fn diagnose(error: &Error, connecting: bool, tls: bool) -> (Outcome, &'static str) {
+    const ADDRESS: &str = "check host and port (TiDB's is 4000), firewalls and IP access lists";
+    match error {
+        Error::MySqlError(error) => diagnose_server_error(error, connecting),
+        Error::TlsError(_) => (NotTested, "check the CA and client certificate files"),
+        Error::DriverError(error) => match error {
+            CouldNotConnect(Some((_, _, ConnectionRefused))) => {
+                (Retry, "start TiDB (locally: `make tidb`) or correct DATABASE_URL")
             }
-            (1193, _) => "; the server is not TiDB: correct DATABASE_URL (TiDB's port is 4000)",
-            (1205 | 1213 | 9007, _) => "; write conflict or lock wait: run the program again",
-            (8027 | 9001..=9003 | 9005 | 9012, _) => "; check PD, TiKV, TiFlash and the network",
-            (_, Other) => "",
-            (_, ConnectionRefused) => "; start TiDB (locally: `make tidb`) or correct DATABASE_URL",
-            (_, HostUnreachable) => "; check the host in DATABASE_URL, and the network",
-            (_, TimedOut) if is_connecting => "; check firewalls and IP access lists",
-            (_, TimedOut) => {
-                "; TiDB may be unable to reach PD (cluster metadata) or TiKV (storage), or another \
-                 TiDB server has just died (DDL then waits up to two minutes): see ADMIN SHOW DDL \
-                 JOBS"
-            }
-            (_, InvalidInput) => "; check the CA and client certificate files",
-            (_, InvalidData) if self.opts.get_ssl_opts().is_some() => {
-                "; cannot set up TLS: check the hostname and the certificate files; if the \
-                 server's CA is private, add ssl-ca=/path/to/ca.pem"
-            }
+            CouldNotConnect(_) => (Retry, "check the host in DATABASE_URL, and the network"),
+            ConnectTimeout => (Failed, ADDRESS),
+            TlsNotSupported => (Failed, "remove the TLS parameters, or set up TLS in TiDB"),
+            _ => (Failed, ""),
+        },
+        Error::IoError(_) | Error::CodecError(_) => match io_error(error).map(io::Error::kind) {
+            Some(TimedOut | WouldBlock) if connecting => (Failed, ADDRESS),
+            Some(TimedOut | WouldBlock) => (
+                Failed,
+                "a session may have an open transaction on users or orders: commit it or roll it \
+                 back (administrators find it in mysql.tidb_mdl_view, or with `make tidb` by SHOW \
+                 PROCESSLIST). Otherwise, a TiDB server may have just started or stopped (wait two \
+                 minutes), or TiDB may be unable to reach PD (cluster metadata) or TiKV (storage)",
+            ),
+            Some(InvalidData) if tls => (
+                Failed,
+                "the server's certificate must be X.509 version 3, unexpired, valid for this \
+                 hostname, and from a public CA or the one in ssl-ca=/path/to/ca.pem",
+            ),
             // If TiDB requires TLS, its error has no SQL state, so the driver cannot read it.
-            (_, InvalidData) => {
-                "; not the MySQL protocol: correct the host and port; if the server requires TLS, \
-                 add ssl-mode=VERIFY_IDENTITY"
+            None | Some(InvalidData) => (
+                Failed,
+                "not the MySQL protocol: correct the host and port; if the server requires TLS, \
+                 add ssl-mode=VERIFY_IDENTITY",
+            ),
+            Some(_) if connecting => {
+                (Retry, "connection closed: the server is starting or stopping, or is not TiDB")
             }
-            _ => "; connection closed: the server stopped, killed the session, or is not TiDB",
-        };
-        let message = format!("{}: {step}: {cause}{remedy}", self.name);
-        match (code, kind) {
-            (1205 | 1213 | 9007, _) => Temporary(message),
-            // Only while connecting: after that, something may have been changed.
-            (1193, _) | (_, InvalidInput) if is_connecting => NothingTested(message),
-            (_, InvalidData | TimedOut | Other) => Deployment(message),
-            _ if is_connecting => Temporary(message),
-            _ => Deployment(message),
-        }
+            Some(_) => (Failed, "connection closed: the server stopped or killed the session"),
+        },
+        Error::FromRowError(_) | Error::FromValueError(_) | Error::UrlError(_) => (Failed, ""),
     }
 }
 
-/// Returns the code of a server error (TiDB's own start at 8000), or 0 for other errors.
-fn server_code(error: &Error) -> u16 {
-    let Error::MySqlError(error) = error else { return 0 };
-    let says = |words| error.message.contains(words);
+/// Does the same as `diagnose` for an error of the server. TiDB's own codes start at 8000.
+fn diagnose_server_error(error: &MySqlError, connecting: bool) -> (Outcome, &'static str) {
+    const CONFLICT: &str = "write conflict or lock wait: another attempt usually succeeds";
+    let says = |texts: &[&str]| texts.iter().any(|text| error.message.contains(text));
     match error.code {
-        // TiDB uses 1105 for errors without a code. These have a MySQL code.
-        1105 if says("insecure transport") || says("Missing user name prefix") => 1045,
-        1105 if says("pessimistic lock retry limit") || says("lock wait timeout") => 1205,
-        code => code,
+        1040 if connecting => (Retry, "close other connections, or increase max_connections"),
+        1044 | 1142 => (Failed, "grant the privileges in sql/0_create_database_and_user.sql"),
+        1045 | 3159 => (
+            Failed,
+            "check user and password (in a URL, % is %25); if the account requires TLS, add \
+             ssl-mode=VERIFY_IDENTITY",
+        ),
+        1050 | 1146 | 8028 | 8113 => (Failed, "another run may be using this database: try again"),
+        1193 if connecting => (NotTested, "the server is not TiDB, whose port is 4000"),
+        1205 | 1213 | 9007 => (Retry, CONFLICT),
+        8027 | 9001..=9003 | 9005 | 9012 => (Failed, "check PD, TiKV, TiFlash and the network"),
+        // TiDB's code for errors that have no other. Contention on 6.5 and 7.1 gives the last text.
+        1105 if says(&["insecure transport"]) => (Failed, "add ssl-mode=VERIFY_IDENTITY"),
+        1105 if says(&["Missing user name prefix"]) => (Failed, "TiDB Cloud's console shows it"),
+        1105 if says(&["lock retry limit", "lock wait", "interface conversion"]) => {
+            (Retry, CONFLICT)
+        }
+        _ => (Failed, ""),
     }
 }
 
-/// Returns the kind of a connection error, or `Other`.
-fn error_kind(error: &Error) -> ErrorKind {
-    let kind = match error {
-        Error::IoError(error) => error.kind(),
-        Error::TlsError(_) => InvalidInput,
-        Error::CodecError(error) => {
-            let source = error.source().and_then(|source| source.downcast_ref());
-            source.map_or(InvalidData, io::Error::kind)
-        }
-        Error::DriverError(CouldNotConnect(Some((_, _, ConnectionRefused)))) => ConnectionRefused,
-        // There is no stable `ErrorKind` for a name that does not resolve.
-        Error::DriverError(CouldNotConnect(_)) => HostUnreachable,
-        Error::DriverError(ConnectTimeout) => TimedOut,
-        _ => Other,
-    };
-    // On Unix, a read timeout is `WouldBlock`.
-    if kind == ErrorKind::WouldBlock { TimedOut } else { kind }
+/// Returns the I/O error behind an error of the connection, if there is one.
+fn io_error(error: &Error) -> Option<&io::Error> {
+    match error {
+        Error::IoError(error) => Some(error),
+        Error::CodecError(error) => error.source()?.downcast_ref(),
+        _ => None,
+    }
 }

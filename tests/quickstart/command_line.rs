@@ -51,7 +51,7 @@ fn a_closed_stdout_is_no_failure_and_a_full_one_is() {
     let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
     let words = ["cannot write to stdout: No space left on device"];
     run(quickstart().stdout(full())).assert_failed(1, &words);
-    run(quickstart().arg("--help").stdout(full())).assert_failed(1, &words);
+    run(quickstart().arg("--help").stdout(full())).assert_failed(2, &words);
     run(quickstart().stderr(full())).assert_passed();
 }
 
@@ -59,6 +59,8 @@ fn a_closed_stdout_is_no_failure_and_a_full_one_is() {
 fn the_log_can_be_turned_off_and_never_shows_the_rows() {
     let quickstart = || quickstart(Server::shared().port, "log");
     assert_eq!(run(quickstart().env("RUST_LOG", "off")).assert_passed().stderr, "");
+    // A misspelled level hides the steps, but no failure.
+    run(with_url("").env("RUST_LOG", "inof")).assert_failed(2, &["DATABASE_URL"]);
     let trace = run(quickstart().env("RUST_LOG", "trace"));
     for value in ["Alice", "Female", "2123.87"] {
         assert!(!trace.assert_passed().stderr.contains(value), "{value} in {trace:#?}");

@@ -173,6 +173,7 @@ impl Run {
         assert!(self.status == Some(status) && self.stdout.is_empty(), "not {status}: {self:#?}");
         assert_eq!(self.stderr.matches("[ERROR]").count(), 1, "not one error line: {self:#?}");
         let error = self.stderr.lines().last().unwrap();
+        assert!(!error.contains("Error {"), "the driver's names of its errors: {error}");
         for word in [&["[ERROR]"], words].concat() {
             assert!(error.contains(word), "no {word:?} in: {error}");
         }

@@ -127,20 +127,19 @@ fn assert_passed_with(tls: &str, run: &Run, parameters: &str) {
 }
 
 /// Parameters that require TLS, and whether they require a trusted CA and the host name.
-const TLS_PARAMETERS: [(&str, bool, bool); 16] = [
+const TLS_PARAMETERS: [(&str, bool, bool); 15] = [
     ("?ssl-mode=REQUIRED", false, false),
     ("?ssl_mode=REQUIRED&ssl-mode=DISABLED", false, false),
+    (r#"?ssl={"minVersion":"TLSv1.2","rejectUnauthorized":false}"#, false, false),
     ("?ssl-mode=VERIFY_CA&ssl-ca={CA}", true, false),
-    ("?ssl-mode=verify_ca&ssl-mode=REQUIRED&ssl_ca={CA}", true, false),
     ("?SSL-MODE=verify-identity&SSL_CA={CA}", true, true),
-    ("?ssl_mode=verify_identity&sslca={CA}", true, true),
-    ("?sslaccept=strict&sslcert={CA}", true, true),
-    ("?sslaccept=accept_invalid_certs", false, false),
+    ("?sslMode=VERIFY_IDENTITY&sslca={CA}", true, true),
+    ("?ssl_mode=verify_identity&sslaccept=strict&sslcert={CA}", true, true),
     ("?ssl_ca={CA}&ssl_verify_cert=true&ssl_verify_identity=true", true, true),
-    ("?ssl_ca={CA}&ssl_verify_cert=true&ssl_verify_identity=false", true, false),
-    ("?ssl_ca={CA}&ssl_verify_cert=true", true, false),
-    ("?ssl_ca={CA}&ssl_verify_cert=false&ssl_verify_identity=false", false, false),
-    ("?ssl_verify_cert=false", false, false),
+    ("?ssl_ca={CA}&ssl_verify_cert=true", true, true),
+    (r#"?ssl={"minVersion":"TLSv1.2"}&ssl_ca={CA}"#, true, true),
+    (r#"?ssl={"rejectUnauthorized":true,"minVersion":"TLSv1.2"}&ssl_ca={CA}"#, true, true),
+    ("?ssl=%7B%22rejectUnauthorized%22%3Atrue%7D&ssl_ca={CA}", true, true),
     ("?ssl_ca={CA}", true, true),
     ("?ssl-mode=DISABLED&ssl_ca={CA}", true, true),
     ("?root_cert_path={CA}&charset=utf8mb4", true, true),
@@ -165,7 +164,7 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
     }
     // Otherwise there is no TLS: the proxy reads the statements.
     let proxy = Proxy::start(tls.server.port, |_| Verdict::Pass);
-    for parameters in ["", "?ssl-mode=DISABLED", "?charset=utf8mb4", "?ssl_verify_identity=false"] {
+    for parameters in ["", "?ssl-mode=DISABLED", "?charset=utf8mb4"] {
         let url = tls.url("native", parameters);
         let url = url.replace(&format!(":{}/", tls.server.port), &format!(":{}/", proxy.port));
         let before = proxy.packets.load(SeqCst);
@@ -188,7 +187,7 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
             let run = tls.run("secure", parameters);
             let is_refused = if host == "localhost" { verifies_ca } else { verifies_name };
             if is_refused {
-                run.assert_failed(1, &["localhost", "cannot set up TLS", words, "add ssl-ca="]);
+                run.assert_failed(1, &["localhost", words, "the server's certificate must be"]);
             } else {
                 assert_passed_with("on", &run, parameters);
             }
@@ -217,11 +216,19 @@ fn unsupported_urls_are_refused() {
     fs::write(&damaged, "-----BEGIN CERTIFICATE-----\nZZZZ\n-----END CERTIFICATE-----\n").unwrap();
     for (scheme, tail, words) in [
         ("mysql", "/d?charset=latin1", "parameter charset"),
-        ("mysql", "/d?ssl-mode=PREFERRED", "use ssl-mode=DISABLED, REQUIRED, VERIFY_CA or VERIFY_"),
-        ("mysql", "/d?ssl-ca=", "''"),
+        ("mysql", "/d?ssl-mode=PREFERRED", "parameter ssl-mode"),
+        ("mysql", "/d?tls=true", "use ssl-mode=VERIFY_IDENTITY"),
+        ("mysql", r#"/d?ssl={"minVersion":"TLSv1.2","ca":"x"}"#, "parameter ssl or"),
+        ("mysql", "/d?ssl-mode=REQUIRED&ssl-mode=VERIFY_CA", "contradictory"),
+        ("mysql", "/d?ssl-ca=", "parameter ssl-ca"),
+        ("mysql", "/d?ssl-ca=/no+such.pem", "'/no+such.pem'"),
+        ("mysql", "/d'", "quotes or white space"),
+        ("mysql", "/d ", "quotes or white space"),
+        (" mysql", "/d", "quotes or white space"),
+        ("mysql", "/mysql", "system schema"),
+        ("mysql", "/Information_Schema", "system schema"),
         ("mysql", "/d?sslaccept=perhaps", "parameter sslaccept"),
         ("mysql", "/d?ssl_verify_cert=yes", "parameter ssl_verify_cert"),
-        ("mysql", "/d?ssl_verify_identity=", "parameter ssl_verify_identity"),
         ("mysql", "/d?sslpassword=secret", "parameter sslpassword"),
         ("mysql", "/d?socket=/tmp/x", "parameter socket"),
         ("mysql", "/d?danger_accept_invalid_certs=true", "parameter danger_accept_invalid_certs"),
@@ -241,7 +248,8 @@ fn unsupported_urls_are_refused() {
         refused.assert_failed(2, &["DATABASE_URL", words]);
         assert!(!refused.stderr.contains("secret"), "{refused:#?}");
     }
-    assert!(tls.server.rows::<String>("SHOW DATABASES LIKE 'd'").is_empty());
+    assert!(tls.server.rows::<String>("SHOW DATABASES LIKE 'd%'").is_empty());
+    assert!(tls.server.rows::<String>("SHOW TABLES IN mysql LIKE 'users'").is_empty());
     // Only the driver notices that this file is damaged. Its error does not name the file.
     let url = tls.url("native", &format!("?ssl-ca={}", damaged.display()));
     run(with_url(&url)).assert_failed(2, &["check the CA and client certificate files"]);
@@ -251,6 +259,7 @@ fn unsupported_urls_are_refused() {
         "mysql://root@/d",
         "mysql://root:secret@127.0.0.1:99999/d",
         "mysql://root:secret@127.0.0.1:0/d",
+        "\"mysql://root:secret@127.0.0.1/d\"",
         "mysql://root:se/cret@127.0.0.1:4000/d",
         "mysql://root:12/cret@127.0.0.1:4000/d",
         "mysql://root:12?cret@127.0.0.1:4000/d",
@@ -258,6 +267,7 @@ fn unsupported_urls_are_refused() {
         "root:secret://127.0.0.1",
         "mysql://root:secret@127.0.0.1:4000/d#?ssl-mode=REQUIRED",
         "mysql://root:secret@[::1/d",
+        "mysql://root:secret@münchen.example/d",
     ] {
         let refused = run(with_url(url).env("RUST_LOG", "trace"));
         refused.assert_failed(2, &["DATABASE_URL"]);
