@@ -333,6 +333,7 @@ fn variable(name: &str, default: &str) -> Result<String, String> {
 /// Converts a connection string. The error says what is wrong with it and never shows the password.
 fn read_url(url: &str) -> Result<Opts, String> {
     const FORM: &str = "use mysql://user:password@host:4000/database";
+    const TLS: &str = "use ssl-mode=VERIFY_IDENTITY; for a private CA, add ssl-ca=/path/to/ca.pem";
     let is_quote = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
     if url.starts_with(is_quote) || url.ends_with(is_quote) {
         return Err("remove the quotes or white space around the URL".to_owned());
@@ -351,17 +352,14 @@ fn read_url(url: &str) -> Result<Opts, String> {
     let mut options = BTreeSet::new();
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let option = driver_option(key, value).ok_or_else(|| {
+        let Some(option) = driver_option(key, value) else {
             // Omits the value, which may be a password, as in `?password=...`.
-            format!(
-                "parameter {key} or its value is not supported: use ssl-mode=VERIFY_IDENTITY and, \
-                 for a private CA, ssl-ca=/path/to/ca.pem"
-            )
-        })?;
+            return Err(format!("parameter {key} or its value is not supported: {TLS}"));
+        };
         options.insert(option);
     }
     if options.iter().filter(|option| option.starts_with("danger_")).count() > 1 {
-        return Err("contradictory TLS parameters: use ssl-mode=VERIFY_IDENTITY only".to_owned());
+        return Err(format!("contradictory TLS parameters: {TLS}"));
     }
     let url = format!("mysql://{base}?{}", Vec::from_iter(options).join("&"));
     let opts = Opts::from_url(&url).map_err(|error| match error {
@@ -385,8 +383,7 @@ fn read_url(url: &str) -> Result<Opts, String> {
     Err(format!("{problem}: {FORM}"))
 }
 
-/// Translates a URL parameter of other MySQL clients into the driver's. Returns `None` if it is not
-/// supported.
+/// Translates a URL parameter of other MySQL clients into the driver's, if it is supported.
 fn driver_option(key: &str, value: &str) -> Option<String> {
     let key = key.to_lowercase().replace(['-', '_'], "");
     // The driver would read a `+` as a space.
@@ -396,37 +393,32 @@ fn driver_option(key: &str, value: &str) -> Option<String> {
     for json in ["%22", "%3a", "%2c", "\"", ":", ",", "minversiontlsv1.2"] {
         value = value.replace(json, "");
     }
-    Some(match (&*key, &*value) {
+    let option = match (&*key, &*value) {
         (_, "") => return None,
-        ("sslca" | "sslcert" | "rootcertpath", _) => format!("root_cert_path={path}"),
-        ("certchainpath", _) => format!("cert_chain_path={path}"),
-        ("privkeypath", _) => format!("priv_key_path={path}"),
-        ("charset", "utf8mb4") | ("sslmode", "disabled") => String::new(),
+        ("sslca" | "sslcert" | "rootcertpath", _) => return Some(format!("root_cert_path={path}")),
+        ("certchainpath", _) => return Some(format!("cert_chain_path={path}")),
+        ("privkeypath", _) => return Some(format!("priv_key_path={path}")),
+        ("charset", "utf8mb4") | ("sslmode", "disabled") => "",
         ("sslmode", "required") | ("ssl", "{rejectunauthorizedfalse}") => {
-            "danger_accept_invalid_certs=true".to_owned()
+            "danger_accept_invalid_certs=true"
         }
-        ("sslmode", "verify_ca") => "danger_skip_domain_validation=true".to_owned(),
+        ("sslmode", "verify_ca") => "danger_skip_domain_validation=true",
+        // Any TLS option turns TLS on. This one keeps the full verification.
         ("sslmode", "verify_identity")
         | ("sslaccept", "strict")
         | ("sslverifycert" | "sslverifyidentity", "true")
-        | ("ssl", "{}" | "{rejectunauthorizedtrue}") => {
-            // Any TLS option turns TLS on; this one leaves the full verification.
-            "danger_accept_invalid_certs=false".to_owned()
-        }
+        | ("ssl", "{}" | "{rejectunauthorizedtrue}") => "danger_accept_invalid_certs=false",
         _ => return None,
-    })
+    };
+    Some(option.to_owned())
 }
 
 /// Returns the TLS options, or `None` for a connection without TLS. Hosts under tidbcloud.com have
 /// TLS by default. The error names a file that cannot be used, which the driver's errors do not.
 fn ssl_opts(opts: &Opts) -> Result<Option<SslOpts>, String> {
-    let ssl_opts = match opts.get_ssl_opts().cloned() {
-        Some(ssl_opts) => ssl_opts,
-        None if opts.get_ip_or_hostname().trim_end_matches('.').ends_with(".tidbcloud.com") => {
-            SslOpts::default()
-        }
-        None => return Ok(None),
-    };
+    let is_tidb_cloud = opts.get_ip_or_hostname().trim_end_matches('.').ends_with(".tidbcloud.com");
+    let ssl_opts = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
+    let Some(ssl_opts) = ssl_opts else { return Ok(None) };
     let identity = ssl_opts.client_identity();
     let files = [
         ssl_opts.root_cert_path(),
@@ -495,7 +487,6 @@ fn open_pool(server: &Server) -> Result<Pool, Failure> {
             );
             Err(Failure(Retry, message))
         }
-        // Error 1235: not supported.
         Err(Error::MySqlError(MySqlError { code: 1235, .. })) => {
             warn!("{}: no GET_LOCK before TiDB v6.1: start no other run meanwhile", server.name);
             Ok(pool)
@@ -602,12 +593,10 @@ fn diagnose(error: &Error, connecting: bool, tls: bool) -> (Outcome, &'static st
                 "the server's certificate must be X.509 version 3, unexpired, valid for this \
                  hostname, and from a public CA or the one in ssl-ca=/path/to/ca.pem",
             ),
-            // If TiDB requires TLS, its error has no SQL state, so the driver cannot read it.
-            None | Some(InvalidData) => (
-                Failed,
-                "not the MySQL protocol: correct the host and port; if the server requires TLS, \
-                 add ssl-mode=VERIFY_IDENTITY",
-            ),
+            // Also if TiDB requires TLS: the driver cannot read its error, which has no SQL state.
+            None | Some(InvalidData) => {
+                (Failed, "not the MySQL protocol: correct the port or add ssl-mode=VERIFY_IDENTITY")
+            }
             Some(_) if connecting => {
                 (Retry, "connection closed: the server is starting or stopping, or is not TiDB")
             }
@@ -636,9 +625,7 @@ fn diagnose_server_error(error: &MySqlError, connecting: bool) -> (Outcome, &'st
         // TiDB's code for errors that have no other. Contention on 6.5 and 7.1 gives the last text.
         1105 if says(&["insecure transport"]) => (Failed, "add ssl-mode=VERIFY_IDENTITY"),
         1105 if says(&["Missing user name prefix"]) => (Failed, "TiDB Cloud's console shows it"),
-        1105 if says(&["lock retry limit", "lock wait", "interface conversion"]) => {
-            (Retry, CONFLICT)
-        }
+        1105 if says(&["lock retry", "lock wait", "interface conversion"]) => (Retry, CONFLICT),
         _ => (Failed, ""),
     }
 }

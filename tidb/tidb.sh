@@ -18,6 +18,8 @@ port=${TIDB_PORT:-4000}
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
+[[ $port =~ ^[1-9][0-9]{0,4}$ && $port -le 65535 ]] || die "invalid TIDB_PORT $port: use a number from 1 to 65535"
+
 # Creates a container, without starting it. Fails if no Docker engine answers.
 create_container() {
     docker info >/dev/null 2>&1 || return 1

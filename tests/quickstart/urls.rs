@@ -23,6 +23,14 @@ fn encoded() -> String {
     PASSWORD.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()
 }
 
+/// A kind of certificate.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Valid,
+    Expired,
+    Version1,
+}
+
 /// A CA that issues certificates.
 struct Ca {
     file: PathBuf,
@@ -41,14 +49,21 @@ impl Ca {
     }
 
     /// Writes a certificate for a host, `NAME.pem`, and its key, `NAME-key.pem`.
-    fn issue(&self, host: &str, folder: &Path, name: &str) {
+    fn issue(&self, host: &str, folder: &Path, name: &str, kind: Kind) {
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        if kind == Kind::Expired {
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        }
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
         fs::write(folder.join(format!("{name}-key.pem")), key.serialize_pem()).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
+        let mut pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        if kind == Kind::Version1 {
+            // The Base64 form of "version 3" becomes "version 1".
+            pem = pem.replacen("gAwIBAgI", "gAwIBAAI", 1);
+        }
+        fs::write(folder.join(format!("{name}.pem")), pem).unwrap();
     }
 }
 
@@ -68,8 +83,8 @@ impl TlsServer {
     fn start() -> Self {
         let folder = temporary_folder().keep();
         let ca = Ca::new(&folder, "ca.pem");
-        ca.issue("localhost", &folder, "server");
-        ca.issue("client", &folder, "client");
+        ca.issue("localhost", &folder, "server", Kind::Valid);
+        ca.issue("client", &folder, "client", Kind::Valid);
         let config =
             "security = { ssl-ca = 'ca.pem', ssl-cert = 'server.pem', ssl-key = 'server-key.pem' }";
         let server = Server::on_port(free_port(), folder, config);
@@ -102,8 +117,8 @@ impl TlsServer {
     }
 
     /// Makes the server use another certificate.
-    fn use_certificate(&self, issuer: &Ca, host: &str) {
-        issuer.issue(host, &self.server.folder, "server");
+    fn use_certificate(&self, issuer: &Ca, host: &str, kind: Kind) {
+        issuer.issue(host, &self.server.folder, "server", kind);
         self.server.execute(&["ALTER INSTANCE RELOAD TLS"]);
     }
 }
@@ -179,10 +194,13 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
 
     // A wrong certificate matters only where it is verified.
     let other = Ca::new(&tls.server.folder, "other.pem");
-    for (issuer, host, words) in
-        [(&tls.ca, "other.example", "not valid for name"), (&other, "localhost", "UnknownIssuer")]
-    {
-        tls.use_certificate(issuer, host);
+    for (issuer, host, kind, words) in [
+        (&tls.ca, "other.example", Kind::Valid, "not valid for name"),
+        (&other, "localhost", Kind::Valid, "UnknownIssuer"),
+        (&tls.ca, "localhost", Kind::Expired, "certificate expired"),
+        (&tls.ca, "localhost", Kind::Version1, "UnsupportedCertVersion"),
+    ] {
+        tls.use_certificate(issuer, host, kind);
         for (parameters, verifies_ca, verifies_name) in TLS_PARAMETERS {
             let run = tls.run("secure", parameters);
             let is_refused = if host == "localhost" { verifies_ca } else { verifies_name };
@@ -193,7 +211,7 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
             }
         }
     }
-    tls.use_certificate(&tls.ca, "localhost");
+    tls.use_certificate(&tls.ca, "localhost", Kind::Valid);
 
     // A server that requires TLS. TiDB allows this setting only in a session with TLS.
     let root = format!("mysql://root@localhost:{}", tls.server.port);
@@ -203,7 +221,7 @@ fn each_tls_parameter_gives_the_tls_it_asks_for() {
     // TiDB may take a moment until it applies the setting.
     wait_until("TLS is required", || tls.run("native", "").status != Some(0));
     // Its error has no SQL state, so the driver cannot read it.
-    let words = ["Invalid SqlStateMarker value", "not the MySQL protocol", "requires TLS"];
+    let words = ["Invalid SqlStateMarker value", "not the MySQL protocol", "add ssl-mode="];
     tls.run("native", "").assert_failed(1, &words);
     assert_passed_with("on", &tls.run("native", "?ssl-ca={CA}"), "required");
 }
