@@ -1,12 +1,11 @@
-//! The shortest program: connects, inserts a row, and reads it back.
-//! Run it with `cargo run --example hello`, after `cargo run`, which creates the database.
+//! The shortest program: connects, inserts a row, and reads it. Run `cargo run --example hello`.
 
 use mysql::Pool;
 use mysql::prelude::Queryable;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::var("DATABASE_URL")
-        .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test_sqlalchemy".to_owned());
+        .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test".to_owned());
     let pool = Pool::new(url.as_str())?;
     let mut conn = pool.get_conn()?;
     conn.query_drop(

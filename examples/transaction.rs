@@ -1,6 +1,6 @@
 //! Transfers money between two accounts in one transaction: both balances change, or neither does.
 //! It also tells a duplicate key from other errors, computes with DECIMAL values, and retries after
-//! a conflict. Run `cargo run`, which creates the database, then `cargo run --example transaction`.
+//! a conflict. Run it with `cargo run --example transaction`.
 
 use std::{error::Error, thread, time::Duration};
 
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Connects to the TiDB in `DATABASE_URL`.
 fn connect() -> Result<Conn, Box<dyn Error>> {
     let url = std::env::var("DATABASE_URL")
-        .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test_sqlalchemy".to_owned());
+        .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test".to_owned());
     let opts = Opts::from_url(&url).map_err(|error| {
         format!("{error}; for TLS, use mysql://…?root_cert_path=/path/to/ca.pem")
     })?;

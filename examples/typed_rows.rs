@@ -1,6 +1,6 @@
 //! Writes and reads rows as a Rust struct: a NULL is a `None`, an ENUM value is a Rust enum, and a
 //! DECIMAL is a `String`, which keeps all its digits.
-//! Run `cargo run`, which creates the database, then `cargo run --example typed_rows`.
+//! Run it with `cargo run --example typed_rows`.
 
 use std::error::Error;
 
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Connects to the TiDB in `DATABASE_URL`.
 fn connect() -> Result<Conn, Box<dyn Error>> {
     let url = std::env::var("DATABASE_URL")
-        .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test_sqlalchemy".to_owned());
+        .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test".to_owned());
     let opts = Opts::from_url(&url).map_err(|error| {
         format!("{error}; for TLS, use mysql://…?root_cert_path=/path/to/ca.pem")
     })?;

@@ -12,8 +12,8 @@ use mysql::prelude::Queryable;
 use mysql::{Pool, Value};
 use once_cell::sync::OnceCell;
 
-/// The program's connection pool. In your own program, open one with `Pool::new(url)?` and pass it
-/// on: a `Pool` is cheap to clone, and threads can share it.
+/// The program's connection pool. Your own program usually needs no static: call `Pool::new(url)?`
+/// in `main`, take connections with `get_conn`, and pass the pool on, which is cheap to clone.
 ///
 /// By default a pool opens 10 connections immediately and up to 100 on demand. If all are in use,
 /// `get_conn` waits without a timeout; `try_get_conn` accepts one.
@@ -58,9 +58,9 @@ struct UserOrder {
 
 /// Runs the steps in the order of the tutorial and returns the rows of the join.
 ///
-/// Each statement commits on its own (autocommit). To commit several together, start with
-/// `let mut tx = conn.start_transaction(TxOpts::default())?;`, pass `&mut tx` to the functions of
-/// steps 2 to 5, and end with `tx.commit()?`.
+/// Each statement commits on its own (autocommit). To commit several together, call
+/// `let mut tx = conn.start_transaction(TxOpts::default())?;` on a `PooledConn`, pass `&mut tx` to
+/// the functions of steps 2 to 5, and end with `tx.commit()?`.
 fn run_steps(conn: &mut impl Queryable) -> Result<Vec<UserOrder>, StepError> {
     check("1. drop and create users and orders", create_tables(conn), ())?;
 
@@ -105,8 +105,9 @@ fn drop_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
     conn.query_drop(include_str!("../sql/1d_drop_tables.sql"))
 }
 
-/// Step 2: inserts users with one statement and returns their number. A statement takes at most
-/// 65,535 parameters. `exec_batch` is shorter, but sends and commits each row separately.
+/// Step 2: inserts one or more users with one statement, which repeats `(?, ?)` for each row, and
+/// returns their number. A statement takes at most 65,535 parameters. `exec_batch` is shorter, but
+/// sends and commits each row separately.
 fn insert_users(conn: &mut impl Queryable, users: &[User]) -> mysql::Result<u64> {
     let rows = vec!["(?, ?)"; users.len()].join(", ");
     let statement = include_str!("../sql/2a_insert_users.sql").replace("(?, ?)", &rows);
@@ -115,7 +116,7 @@ fn insert_users(conn: &mut impl Queryable, users: &[User]) -> mysql::Result<u64>
     Ok(conn.exec_iter(statement, values)?.affected_rows())
 }
 
-/// Step 2: inserts orders with one statement and returns their number.
+/// Step 2: inserts one or more orders with one statement and returns their number.
 fn insert_orders(conn: &mut impl Queryable, orders: &[Order]) -> mysql::Result<u64> {
     let rows = vec!["(?, ?)"; orders.len()].join(", ");
     let statement = include_str!("../sql/2b_insert_orders.sql").replace("(?, ?)", &rows);
@@ -141,7 +142,7 @@ fn user_orders(conn: &mut impl Queryable, uid: i32) -> mysql::Result<Vec<UserOrd
     let rows = conn.exec_opt(include_str!("../sql/5_join_users_orders.sql"), (uid,))?;
     rows.into_iter()
         .map(|row| {
-            let (name, price) = row?;
+            let (name, price): (String, f32) = row?;
             Ok(UserOrder { name, price })
         })
         .collect()
@@ -153,7 +154,7 @@ struct StepError {
     error: Box<dyn std::error::Error>,
 }
 
-/// Logs a step and returns its result. If it is not the expected one, that is an error.
+/// Logs a step and returns its result, or an error if the result is not `expected`.
 fn check<T: Debug + PartialEq>(
     step: &'static str,
     result: mysql::Result<T>,
@@ -172,6 +173,13 @@ fn check<T: Debug + PartialEq>(
 
 // ---- Supporting code: the command line ---------------------------------------------------------
 
+use ErrorKind::{ConnectionRefused, InvalidData, TimedOut, WouldBlock};
+use Outcome::{Failed, NotTested, Retry};
+use log::{LevelFilter, error, warn};
+use mysql::DriverError::{ConnectTimeout, CouldNotConnect, TlsNotSupported};
+use mysql::prelude::FromRow;
+use mysql::{ClientIdentity, Conn, DriverError, Error, MySqlError, Opts, OptsBuilder, PooledConn};
+use mysql::{PoolConstraints, PoolOpts, SslOpts, UrlError};
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
 use std::io::{self, ErrorKind, Write};
@@ -181,15 +189,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use Outcome::{Failed, NotTested, Retry};
-use log::{LevelFilter, error, warn};
-use mysql::prelude::FromRow;
-use mysql::{ClientIdentity, Conn, DriverError, Error, MySqlError, Opts, OptsBuilder, PooledConn};
-use mysql::{PoolConstraints, PoolOpts, SslOpts, UrlError};
-
 /// What `--help` prints.
 const HELP: &str = "\
 Usage: tidb-rust-mysql-quickstart [--cleanup | --help | --version]
+Tests a TiDB deployment. Drops and creates the tables users and orders.
   --cleanup      drop both tables after a successful run
   -h, --help     print this help
   -V, --version  print the version
@@ -209,7 +212,7 @@ struct Failure(Outcome, String);
 enum Outcome {
     /// The deployment failed.
     Failed,
-    /// The deployment failed, but another attempt may succeed.
+    /// The deployment failed, but another attempt to connect may succeed.
     Retry,
     /// Nothing was tested or changed.
     NotTested,
@@ -219,7 +222,7 @@ enum Outcome {
 fn main() -> ExitCode {
     let env = env_logger::Env::default().default_filter_or("info");
     let mut logger = env_logger::Builder::new();
-    // The level for a failure whatever RUST_LOG says, except `off`: it may be misspelled.
+    // If the level in RUST_LOG is misspelled, a failure is still logged.
     logger.filter_level(LevelFilter::Error).parse_env(env).format_target(false).init();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -236,6 +239,7 @@ fn main() -> ExitCode {
 /// Runs the command line.
 fn run() -> Result<(), Failure> {
     let arguments: Vec<_> = env::args_os().skip(1).collect();
+    // An argument that is not UTF-8 becomes an empty word, which is unsupported.
     let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap_or_default()).collect();
     match words.as_slice() {
         [] => print(&run_and_format(false)?, Failed),
@@ -289,9 +293,9 @@ impl Server {
     /// Reads `DATABASE_URL` and `TIDB_TIMEOUT`. The error says which of them is wrong and why.
     fn from_env() -> Result<Self, String> {
         let seconds = variable("TIDB_TIMEOUT", "30")?;
-        let timeout: NonZeroU32 = seconds
-            .parse()
-            .map_err(|_| format!("invalid TIDB_TIMEOUT {seconds}: use whole seconds, 1 or more"))?;
+        let timeout: NonZeroU32 = seconds.parse().map_err(|_| {
+            format!("invalid TIDB_TIMEOUT {seconds:?}: use whole seconds, 1 or more")
+        })?;
         let timeout = Duration::from_secs(timeout.get().into());
         let url = variable("DATABASE_URL", "mysql://root@127.0.0.1:4000/test_sqlalchemy")?;
         let opts = read_url(&url).map_err(|error| format!("DATABASE_URL: {error}"))?;
@@ -301,7 +305,7 @@ impl Server {
             .with_constraints(PoolConstraints::new_const::<1, 1>())
             .with_check_health(false)
             .with_reset_connection(false);
-        let opts = OptsBuilder::from_opts(opts)
+        let builder = OptsBuilder::from_opts(opts)
             .pool_opts(pool_opts)
             .init(vec![include_str!("../sql/1a_set_session.sql")])
             // Otherwise the driver may switch to the Unix socket that the server reports. Through a
@@ -313,7 +317,7 @@ impl Server {
             .tcp_connect_timeout(Some(timeout / 2))
             // The default is no timeout. The extra 0.5 s is because `GET_LOCK` waits up to 1 s.
             .read_timeout(Some(timeout + Duration::from_millis(500)));
-        let opts = Opts::from(opts);
+        let opts = Opts::from(builder);
         let host = opts.get_ip_or_hostname();
         let tls = if opts.get_ssl_opts().is_some() { "on" } else { "off" };
         let name = format!("{host}:{}, TLS {tls}", opts.get_tcp_port());
@@ -321,6 +325,29 @@ impl Server {
             warn!("{name}: not encrypted, server not verified; add ssl-mode=VERIFY_IDENTITY");
         }
         Ok(Self { name, opts, timeout })
+    }
+
+    /// Turns the error of a step into a failure. `connecting` is as in `diagnose`.
+    fn failure(&self, step: &str, error: &(dyn StdError + 'static), connecting: bool) -> Failure {
+        // If it is not an error of the driver, it is the text of an unexpected result.
+        let Some(error) = error.downcast_ref::<Error>() else {
+            return Failure(Failed, format!("{}: {step}: {error}", self.name));
+        };
+        // `Display` of `Error` wraps these texts, as in `IoError { ... }`.
+        let cause = match (error, io_error(error)) {
+            (_, Some(error)) if matches!(error.kind(), TimedOut | WouldBlock) => {
+                format!("timed out after {} s", self.timeout.as_secs())
+            }
+            (_, Some(error)) => error.to_string(),
+            (Error::MySqlError(error), _) => error.to_string().replace('\n', " "),
+            (Error::DriverError(error), _) => error.to_string(),
+            (Error::TlsError(error), _) => error.to_string(),
+            (Error::CodecError(error), _) => error.to_string(),
+            _ => error.to_string(),
+        };
+        let (outcome, remedy) = diagnose(error, connecting, self.opts.get_ssl_opts().is_some());
+        let separator = if remedy.is_empty() { "" } else { "; " };
+        Failure(outcome, format!("{}: {step}: {cause}{separator}{remedy}", self.name))
     }
 }
 
@@ -334,8 +361,8 @@ fn variable(name: &str, default: &str) -> Result<String, String> {
 fn read_url(url: &str) -> Result<Opts, String> {
     const FORM: &str = "use mysql://user:password@host:4000/database";
     const TLS: &str = "use ssl-mode=VERIFY_IDENTITY; for a private CA, add ssl-ca=/path/to/ca.pem";
-    let is_quote = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
-    if url.starts_with(is_quote) || url.ends_with(is_quote) {
+    let is_quote_or_space = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
+    if url.starts_with(is_quote_or_space) || url.ends_with(is_quote_or_space) {
         return Err("remove the quotes or white space around the URL".to_owned());
     }
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
@@ -349,12 +376,13 @@ fn read_url(url: &str) -> Result<Opts, String> {
     if database.contains(['/', '@']) || parameters.contains('@') || rest.contains('#') {
         return Err("unencoded special character: write / ? # @ as %2F %3F %23 %40".to_owned());
     }
+    // A set, because a parameter that is repeated does not contradict itself.
     let mut options = BTreeSet::new();
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let Some(option) = driver_option(key, value) else {
             // Omits the value, which may be a password, as in `?password=...`.
-            return Err(format!("parameter {key} or its value is not supported: {TLS}"));
+            return Err(format!("parameter {key} or its value is not supported; for TLS, {TLS}"));
         };
         options.insert(option);
     }
@@ -375,10 +403,7 @@ fn read_url(url: &str) -> Result<Opts, String> {
         // TiDB puts the name in backticks at login and does not escape backticks in it.
         name if name.contains('`') => "backtick in the database name",
         _ if opts.get_tcp_port() == 0 => "invalid port 0",
-        _ => {
-            let ssl_opts = ssl_opts(&opts)?;
-            return Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl_opts).into());
-        }
+        _ => return with_tls(opts),
     };
     Err(format!("{problem}: {FORM}"))
 }
@@ -413,12 +438,12 @@ fn driver_option(key: &str, value: &str) -> Option<String> {
     Some(option.to_owned())
 }
 
-/// Returns the TLS options, or `None` for a connection without TLS. Hosts under tidbcloud.com have
-/// TLS by default. The error names a file that cannot be used, which the driver's errors do not.
-fn ssl_opts(opts: &Opts) -> Result<Option<SslOpts>, String> {
+/// Turns TLS on for hosts under tidbcloud.com, and checks the files of the TLS options. The error
+/// names a file that cannot be used, which the driver's errors do not.
+fn with_tls(opts: Opts) -> Result<Opts, String> {
     let is_tidb_cloud = opts.get_ip_or_hostname().trim_end_matches('.').ends_with(".tidbcloud.com");
     let ssl_opts = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
-    let Some(ssl_opts) = ssl_opts else { return Ok(None) };
+    let Some(ssl_opts) = ssl_opts else { return Ok(opts) };
     let identity = ssl_opts.client_identity();
     let files = [
         ssl_opts.root_cert_path(),
@@ -430,7 +455,7 @@ fn ssl_opts(opts: &Opts) -> Result<Option<SslOpts>, String> {
             return Err(format!("cannot read '{}' as a PEM file", file.display()));
         }
     }
-    Ok(Some(ssl_opts))
+    Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl_opts).into())
 }
 
 // ---- Supporting code: connects, waits for its turn, protects other tables ----------------------
@@ -440,14 +465,14 @@ fn ssl_opts(opts: &Opts) -> Result<Option<SslOpts>, String> {
 fn open_session(server: &Server) -> Result<PooledConn, Failure> {
     // The standard library's `OnceLock` has no stable `get_or_try_init` yet.
     let pool = POOL.get_or_try_init(|| wait_for_pool(server))?;
-    let mut conn = pool.get_conn().map_err(|error| server.failure("connect", &error, false))?;
+    let mut conn = pool.get_conn().map_err(|error| server.failure("connect", &error, true))?;
     let tables = include_str!("../sql/1c_find_other_tables.sql");
     let (version, table): (String, Option<String>) = query_row(&mut conn, tables)
         .map_err(|error| server.failure("look for other tables", &error, false))?;
     if let Some(table) = table {
         let message = format!(
             "{}: {table} was not created by this program: use another database in DATABASE_URL, \
-             or drop that table if you do not need it",
+             or drop it if you do not need it",
             server.name
         );
         return Err(Failure(NotTested, message));
@@ -460,35 +485,35 @@ fn open_session(server: &Server) -> Result<PooledConn, Failure> {
 /// Opens the pool. While that fails and another attempt may succeed, tries again until the timeout.
 fn wait_for_pool(server: &Server) -> Result<Pool, Failure> {
     let start = Instant::now();
-    let mut result = open_pool(server);
+    let mut result = open_locked_pool(server);
     if let Err(Failure(Retry, message)) = &result {
-        info!("{message}; retrying for up to {} s", server.timeout.as_secs());
+        info!("retrying for up to {} s: {message}", server.timeout.as_secs());
     }
     while matches!(result, Err(Failure(Retry, _))) && start.elapsed() < server.timeout {
         thread::sleep(Duration::from_millis(200));
-        result = open_pool(server);
+        result = open_locked_pool(server);
     }
     result
 }
 
 /// Opens the pool and gets the lock of the database in the session of its one connection. Each
 /// attempt opens a new pool: under contention, TiDB 6.5 and 7.1 close the connection.
-fn open_pool(server: &Server) -> Result<Pool, Failure> {
-    let pool = connect(server)?;
+fn open_locked_pool(server: &Server) -> Result<Pool, Failure> {
+    let pool = open_pool(server)?;
     let mut conn = pool.get_conn().map_err(|error| server.failure("connect", &error, true))?;
     match query_row(&mut conn, include_str!("../sql/1b_get_lock.sql")) {
         Ok(true) => Ok(pool),
         Ok(false) => {
             let message = format!(
                 "{}: another run is using this database, or a statement of an earlier run is still \
-                 waiting: SHOW PROCESSLIST on each TiDB server shows it. To wait longer, increase \
-                 TIDB_TIMEOUT",
+                 waiting: see SHOW PROCESSLIST on each TiDB server, or increase TIDB_TIMEOUT",
                 server.name
             );
             Err(Failure(Retry, message))
         }
+        // Error 1235: not supported.
         Err(Error::MySqlError(MySqlError { code: 1235, .. })) => {
-            warn!("{}: no GET_LOCK before TiDB v6.1: start no other run meanwhile", server.name);
+            warn!("{}: TiDB before v6.1 has no GET_LOCK: do not start another run", server.name);
             Ok(pool)
         }
         Err(error) => Err(server.failure("get the lock", &error, false)),
@@ -497,11 +522,11 @@ fn open_pool(server: &Server) -> Result<Pool, Failure> {
 
 /// Runs a query and returns its first row.
 fn query_row<T: FromRow>(conn: &mut PooledConn, sql: &str) -> mysql::Result<T> {
-    Ok(conn.query_first_opt(sql)?.ok_or(io::Error::other("no row"))??)
+    Ok(conn.query_first_opt(sql)?.ok_or(DriverError::UnexpectedPacket)??)
 }
 
 /// Opens a pool. Creates the database if it does not exist.
-fn connect(server: &Server) -> Result<Pool, Failure> {
+fn open_pool(server: &Server) -> Result<Pool, Failure> {
     let failure = |error: Error| server.failure("connect", &error, true);
     match try_addresses(&server.opts, Pool::new) {
         // Error 1049: unknown database.
@@ -520,89 +545,64 @@ fn connect(server: &Server) -> Result<Pool, Failure> {
 
 /// Connects with `open`. The driver tries only the first address of a name; for `localhost`, this
 /// is often `::1`. If it is unreachable, tries again with an IPv4 bind address: then the driver
-/// tries all IPv4 addresses. Returns the first error if both attempts fail.
+/// tries all IPv4 addresses. Returns the first error if none can be reached.
 fn try_addresses<T>(opts: &Opts, open: impl Fn(Opts) -> mysql::Result<T>) -> mysql::Result<T> {
-    match open(opts.clone()) {
-        Err(first @ Error::DriverError(CouldNotConnect(_) | ConnectTimeout)) => {
-            let ipv4 = Some((Ipv4Addr::UNSPECIFIED, 0));
-            match open(OptsBuilder::from_opts(opts.clone()).bind_address(ipv4).into()) {
-                Err(Error::DriverError(CouldNotConnect(_) | ConnectTimeout)) => Err(first),
-                second => second,
-            }
-        }
-        result => result,
+    let is_unreachable = |result: &mysql::Result<T>| {
+        matches!(result, Err(Error::DriverError(CouldNotConnect(_) | ConnectTimeout)))
+    };
+    let first = open(opts.clone());
+    if !is_unreachable(&first) {
+        return first;
     }
+    let ipv4 = Some((Ipv4Addr::UNSPECIFIED, 0));
+    let second = open(OptsBuilder::from_opts(opts.clone()).bind_address(ipv4).into());
+    if is_unreachable(&second) { first } else { second }
 }
 
 // ---- Supporting code: what an error means, and what to do --------------------------------------
 
-use DriverError::{ConnectTimeout, CouldNotConnect, TlsNotSupported};
-use ErrorKind::{ConnectionRefused, InvalidData, TimedOut, WouldBlock};
-
-impl Server {
-    /// Turns the error of a step into a failure. `connecting` is as in `diagnose`.
-    fn failure(&self, step: &str, error: &(dyn StdError + 'static), connecting: bool) -> Failure {
-        let Some(error) = error.downcast_ref::<Error>() else {
-            return Failure(Failed, format!("{}: {step}: {error}", self.name));
-        };
-        // `Display` of `Error` wraps these texts, as in `IoError { ... }`.
-        let cause = match (error, io_error(error)) {
-            (_, Some(error)) if matches!(error.kind(), TimedOut | WouldBlock) => {
-                format!("timed out after {} s", self.timeout.as_secs())
-            }
-            (_, Some(error)) => error.to_string(),
-            (Error::MySqlError(error), _) => error.to_string().replace('\n', " "),
-            (Error::DriverError(error), _) => error.to_string(),
-            (Error::TlsError(error), _) => error.to_string(),
-            (Error::CodecError(error), _) => error.to_string(),
-            _ => error.to_string(),
-        };
-        let (outcome, remedy) = diagnose(error, connecting, self.opts.get_ssl_opts().is_some());
-        let separator = if remedy.is_empty() { "" } else { "; " };
-        Failure(outcome, format!("{}: {step}: {cause}{separator}{remedy}", self.name))
-    }
-}
-
 /// Returns what an error means for the run, and what to do about it, if that is known. `connecting`
 /// is true until the server has accepted the login and the session settings.
 fn diagnose(error: &Error, connecting: bool, tls: bool) -> (Outcome, &'static str) {
-    const ADDRESS: &str = "check host and port (TiDB's is 4000), firewalls and IP access lists";
-    match error {
-        Error::MySqlError(error) => diagnose_server_error(error, connecting),
-        Error::TlsError(_) => (NotTested, "check the CA and client certificate files"),
-        Error::DriverError(error) => match error {
-            CouldNotConnect(Some((_, _, ConnectionRefused))) => {
-                (Retry, "start TiDB (locally: `make tidb`) or correct DATABASE_URL")
-            }
-            CouldNotConnect(_) => (Retry, "check the host in DATABASE_URL, and the network"),
-            ConnectTimeout => (Failed, ADDRESS),
-            TlsNotSupported => (Failed, "remove the TLS parameters, or set up TLS in TiDB"),
-            _ => (Failed, ""),
-        },
-        Error::IoError(_) | Error::CodecError(_) => match io_error(error).map(io::Error::kind) {
-            Some(TimedOut | WouldBlock) if connecting => (Failed, ADDRESS),
-            Some(TimedOut | WouldBlock) => (
-                Failed,
-                "a session may have an open transaction on users or orders: commit it or roll it \
-                 back (administrators find it in mysql.tidb_mdl_view, or with `make tidb` by SHOW \
-                 PROCESSLIST). Otherwise, a TiDB server may have just started or stopped (wait two \
-                 minutes), or TiDB may be unable to reach PD (cluster metadata) or TiKV (storage)",
-            ),
-            Some(InvalidData) if tls => (
-                Failed,
-                "the server's certificate must be X.509 version 3, unexpired, valid for this \
-                 hostname, and from a public CA or the one in ssl-ca=/path/to/ca.pem",
-            ),
-            // Also if TiDB requires TLS: the driver cannot read its error, which has no SQL state.
-            None | Some(InvalidData) => {
-                (Failed, "not the MySQL protocol: correct the port or add ssl-mode=VERIFY_IDENTITY")
-            }
-            Some(_) if connecting => {
-                (Retry, "connection closed: the server is starting or stopping, or is not TiDB")
-            }
-            Some(_) => (Failed, "connection closed: the server stopped or killed the session"),
-        },
-        Error::FromRowError(_) | Error::FromValueError(_) | Error::UrlError(_) => (Failed, ""),
+    const ADDRESS: &str =
+        "check host and port (TiDB's is 4000), then firewalls and IP access lists";
+    match (error, io_error(error).map(io::Error::kind)) {
+        (Error::MySqlError(error), _) => diagnose_server_error(error, connecting),
+        (Error::TlsError(_), _) => (NotTested, "check the CA and client certificate files"),
+        (Error::DriverError(CouldNotConnect(Some((_, _, ConnectionRefused)))), _) => {
+            (Retry, "start TiDB (locally: `make tidb`) or correct DATABASE_URL")
+        }
+        (Error::DriverError(CouldNotConnect(_)), _) => {
+            (Retry, "check the host in DATABASE_URL, and the network")
+        }
+        (Error::DriverError(TlsNotSupported), _) => {
+            (Failed, "set up TLS in TiDB, or remove the TLS parameters from DATABASE_URL")
+        }
+        (Error::DriverError(ConnectTimeout), _) => (Failed, ADDRESS),
+        (_, Some(TimedOut | WouldBlock)) if connecting => (Failed, ADDRESS),
+        (_, Some(TimedOut | WouldBlock)) => (
+            Failed,
+            "a session may have an open transaction on users or orders: commit it or roll it back \
+             (administrators find it in mysql.tidb_mdl_view, or with `make tidb` by SHOW \
+             PROCESSLIST). Otherwise, a TiDB server may have just started or stopped (wait two \
+             minutes), or TiDB may be unable to reach PD (cluster metadata) or TiKV (storage)",
+        ),
+        (_, Some(InvalidData)) if tls => (
+            Failed,
+            "check the CA and client certificate files; the server's certificate must be X.509 \
+             version 3, unexpired, valid for this hostname, and from a public CA or that of ssl-ca",
+        ),
+        // Also if TiDB requires TLS: the driver cannot read its error, which has no SQL state.
+        (Error::CodecError(_), None) | (_, Some(InvalidData)) => (
+            Failed,
+            "not the MySQL protocol: correct host and port; if the server requires TLS, add \
+             ssl-mode=VERIFY_IDENTITY",
+        ),
+        (_, Some(_)) if connecting => {
+            (Retry, "connection closed: the server is starting or stopping, or is not TiDB")
+        }
+        (_, Some(_)) => (Failed, "connection closed: the server stopped or killed the session"),
+        _ => (Failed, ""),
     }
 }
 
@@ -613,7 +613,7 @@ fn diagnose_server_error(error: &MySqlError, connecting: bool) -> (Outcome, &'st
     match error.code {
         1040 if connecting => (Retry, "close other connections, or increase max_connections"),
         1044 | 1142 => (Failed, "grant the privileges in sql/0_create_database_and_user.sql"),
-        1045 | 3159 => (
+        1045 => (
             Failed,
             "check user and password (in a URL, % is %25); if the account requires TLS, add \
              ssl-mode=VERIFY_IDENTITY",
@@ -622,9 +622,9 @@ fn diagnose_server_error(error: &MySqlError, connecting: bool) -> (Outcome, &'st
         1193 if connecting => (NotTested, "the server is not TiDB, whose port is 4000"),
         1205 | 1213 | 9007 => (Retry, CONFLICT),
         8027 | 9001..=9003 | 9005 | 9012 => (Failed, "check PD, TiKV, TiFlash and the network"),
-        // TiDB's code for errors that have no other. Contention on 6.5 and 7.1 gives the last text.
-        1105 if says(&["insecure transport"]) => (Failed, "add ssl-mode=VERIFY_IDENTITY"),
-        1105 if says(&["Missing user name prefix"]) => (Failed, "TiDB Cloud's console shows it"),
+        // 1105 has many causes. TiDB 6.5 and 7.1 report contention as "interface conversion".
+        3159 | 1105 if says(&["insecure transport"]) => (Failed, "add ssl-mode=VERIFY_IDENTITY"),
+        1105 if says(&["user name prefix"]) => (Failed, "copy the user from TiDB Cloud's console"),
         1105 if says(&["lock retry", "lock wait", "interface conversion"]) => (Retry, CONFLICT),
         _ => (Failed, ""),
     }

@@ -17,7 +17,6 @@ port=${TIDB_PORT:-4000}
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
-
 [[ $port =~ ^[1-9][0-9]{0,4}$ && $port -le 65535 ]] || die "invalid TIDB_PORT $port: use a number from 1 to 65535"
 
 # Creates a container, without starting it. Fails if no Docker engine answers.
@@ -135,10 +134,7 @@ trap 'clean_up; exit 143' TERM
 trap 'clean_up; exit 129' HUP
 
 status=0
-if [ "${1-}" = build ]; then
-    build
-    exit
-fi
+if [ "${1-}" = build ]; then build; exit; fi
 start
 if [ $# = 0 ]; then
     say "TiDB listens on 127.0.0.1:$port (user root, no password). Press Ctrl-C to stop it and delete its data."

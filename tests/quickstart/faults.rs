@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -136,7 +136,7 @@ fn silence_is_a_failure_in_time() {
 }
 
 /// Server errors: the packet they answer, the code, the text, and part of the remedy, if any.
-const ERRORS: [(usize, u16, &str, &str); 20] = [
+const ERRORS: [(usize, u16, &str, &str); 18] = [
     (LOGIN, 1105, "insecure transport are prohibited", "add ssl-mode="),
     (LOGIN, 1105, "Missing user name prefix", "TiDB Cloud's console"),
     (LOGIN, 1045, "Access denied for user", "% is %25"),
@@ -144,7 +144,6 @@ const ERRORS: [(usize, u16, &str, &str); 20] = [
     (LOCK, 9001, "PD server timeout", "check PD, TiKV, TiFlash"),
     (DDL, 1142, "DROP command denied to user", "sql/0_create_database_and_user.sql"),
     (DDL, 8027, "Information schema is out of date", "check PD, TiKV, TiFlash"),
-    (INSERT, 9003, "TiKV server is busy", "check PD, TiKV, TiFlash"),
     (INSERT, 9005, "Region is unavailable", "check PD, TiKV, TiFlash"),
     (INSERT, 9012, "TiFlash server timeout", "check PD, TiKV, TiFlash"),
     (INSERT, 1146, "Table 'errors.users' doesn't exist", "another run may be using"),
@@ -156,7 +155,6 @@ const ERRORS: [(usize, u16, &str, &str); 20] = [
     (INSERT, 1193, "Unknown system variable", ""),
     // These texts resemble errors that have a remedy, but neither code nor text matches.
     (LOGIN, 8252, "An error\nof two lines, unheard of", ""),
-    (LOCK, 9004, "Resolve lock timeout", ""),
     (LOCK, 1105, "lock Lock", ""),
     (DDL, 1064, "insecure transport", ""),
 ];
@@ -226,23 +224,13 @@ fn what_listens_on_the_port_is_told_apart() {
         let failed = run(quickstart(port, "d").env("TIDB_TIMEOUT", "3"));
         failed.assert_failed(1, &[&format!("127.0.0.1:{port}, TLS off: connect: "), words]);
         assert_eq!(
-            failed.stderr.matches("; retrying for up to 3 s").count(),
+            failed.stderr.matches("retrying for up to 3 s: ").count(),
             retries,
             "{failed:#?}"
         );
         assert_eq!(start.elapsed() > Duration::from_secs(3), !words.contains("not the"));
         assert!(start.elapsed() < Duration::from_secs(10), "{failed:#?}");
     }
-}
-
-#[test]
-fn a_server_that_starts_late_is_waited_for() {
-    let port = free_port();
-    let early = thread::spawn(move || run(quickstart(port, "late").env("TIDB_TIMEOUT", "100")));
-    let server = Server::on_port(port, temporary_folder().keep(), "");
-    let early = early.join().unwrap();
-    assert_eq!(early.assert_passed().stderr.matches("; retrying for up to 100 s").count(), 1);
-    server.assert_final_rows("late");
 }
 
 #[test]
@@ -286,37 +274,6 @@ fn a_wrong_result_is_a_failure() {
 }
 
 #[test]
-fn spoiled_bytes_never_pass_for_a_success() {
-    let server = Server::start();
-    let passed = AtomicUsize::new(0);
-    let seeds: Vec<usize> = (0..40).collect();
-    in_threads(&server, &seeds, |database, seed| {
-        // Spoils a byte of the first packet that answers packet `number`; 0 is the greeting.
-        let (number, offset, byte) = (seed % (PACKETS + 1), seed * 7, seed * 31 % 255 + 1);
-        let proxy = Proxy::start(server.port, move |packet| {
-            if (packet.client, packet.server) == (number, 1) && !packet.payload.is_empty() {
-                let offset = offset % packet.payload.len();
-                packet.payload[offset] ^= u8::try_from(byte).unwrap();
-            }
-            Verdict::Pass
-        });
-        let spoiled = run(quickstart(proxy.port, database).env("TIDB_TIMEOUT", "3"));
-        if spoiled.status == Some(0) {
-            spoiled.assert_passed();
-            server.assert_final_rows(database);
-            passed.fetch_add(1, SeqCst);
-        } else {
-            // 101: the driver has panicked.
-            let is_failure = matches!(spoiled.status, Some(1 | 2 | 101));
-            assert!(is_failure && spoiled.stdout.is_empty(), "{spoiled:#?}");
-        }
-    });
-    // Some spoiled bytes do not matter, some do.
-    let passed = passed.into_inner();
-    assert!((4..=36).contains(&passed), "{passed} of 40 passed");
-}
-
-#[test]
 fn runs_on_one_database_take_turns() {
     // A separate server, because waiting runs keep it busy.
     let server = Server::start();
@@ -344,7 +301,7 @@ fn a_run_that_waits_for_another_in_vain_changes_nothing() {
     assert_eq!(other.query_first::<u8, _>(sql).unwrap(), Some(1));
     let refused = run(quickstart(server.port, "TURNS").env("TIDB_TIMEOUT", "2"));
     refused.assert_failed(1, &["another run is using", "TIDB_TIMEOUT", "SHOW PROCESSLIST"]);
-    assert_eq!(refused.stderr.matches("; retrying for up to 2 s").count(), 1, "{refused:#?}");
+    assert_eq!(refused.stderr.matches("retrying for up to 2 s: ").count(), 1, "{refused:#?}");
     assert_eq!(server.rows::<String>("SELECT name FROM turns.users"), ["Zoe"; 3]);
     // Another database has another lock.
     run(quickstart(server.port, "turns_2")).assert_passed();
@@ -377,8 +334,6 @@ fn contention_and_a_server_without_locks_do_not_matter() {
         ("GET_LOCK", 1105, "pessimistic lock retry limit reached", 2),
         ("GET_LOCK", 1105, "lock wait timeout", 2),
         ("GET_LOCK", 1105, "interface conversion: error is *errors.fundamental", 2),
-        ("GET_LOCK", 1205, "x", 2),
-        ("GET_LOCK", 1213, "x", 2),
         ("GET_LOCK", 9007, "x", 2),
         // The login has the database's name.
         ("without_locks", 1040, "Too many connections", 2),
@@ -387,7 +342,7 @@ fn contention_and_a_server_without_locks_do_not_matter() {
         let passed = run(quickstart(proxy.port, "without_locks"));
         let log = &passed.assert_passed().stderr;
         assert_eq!(log.contains("retrying for up to"), code != 1235, "{log}");
-        assert_eq!(log.contains("no GET_LOCK before TiDB v6.1"), code == 1235, "{log}");
+        assert_eq!(log.contains("TiDB before v6.1 has no GET_LOCK"), code == 1235, "{log}");
     }
 }
 

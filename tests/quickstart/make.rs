@@ -93,6 +93,8 @@ fn make_run_starts_nothing_if_a_url_is_set_or_the_port_is_in_use() {
     let failed = run(make("run", listener(b"SSH-2.0-OpenSSH_9.2p1\r\n", false)));
     assert!(failed.status == Some(2) && failed.stderr.contains("not the MySQL"), "{failed:#?}");
     assert!(failed.stderr.contains("TIDB_PORT=4001"), "{failed:#?}");
+    let failed = run(make("run", port).env("TIDB_PORT", "abc"));
+    assert!(failed.stderr.starts_with("invalid TIDB_PORT abc: use a number"), "{failed:#?}");
 }
 
 /// A folder without a server, and `make target/tidb-server` in it, with these shell scripts

@@ -1,4 +1,4 @@
-//! Checks README.md against the code: runs most code blocks, or compares them with their source.
+//! Checks README.md, docs/ and the Dockerfile: runs most code blocks, or compares them with the code.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,23 +11,25 @@ use crate::support::{
 };
 use crate::urls::TlsServer;
 
-/// The parameter of a URL that turns TLS on in the examples.
-const TLS: &str = "?root_cert_path={CA}";
-
 /// A file of the repository.
 fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap()
 }
 
-/// The code blocks of README.md in a language.
+/// README.md and docs/smoke-test.md.
+fn pages() -> String {
+    read("README.md") + &read("docs/smoke-test.md")
+}
+
+/// The code blocks of both pages in a language.
 fn blocks(language: &str) -> Vec<String> {
-    let readme = read("README.md");
     let opening = format!("```{language}\n");
-    let blocks = readme.split(&opening).skip(1);
+    let blocks = pages();
+    let blocks = blocks.split(&opening).skip(1);
     blocks.map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
-/// The code block of README.md that contains these words.
+/// The code block that contains these words.
 #[track_caller]
 fn block(language: &str, words: &str) -> String {
     blocks(language).into_iter().find(|block| block.contains(words)).unwrap()
@@ -44,11 +46,11 @@ fn shell(folder: &Path, script: &str) -> Command {
 
 #[test]
 fn each_rust_block_is_in_the_source() {
-    let source = read("src/main.rs");
+    let source = ["src/main.rs", "examples/hello.rs", "examples/transaction.rs"].map(read).concat();
     let blocks = blocks("rust");
-    assert!(!blocks.is_empty());
+    assert_eq!(blocks.len(), 3);
     for item in blocks.iter().flat_map(|block| block.trim_end().split("\n\n")) {
-        assert!(source.contains(&format!("\n{item}\n")), "not in src/main.rs:\n{item}");
+        assert!(source.contains(&format!("\n{item}\n")), "not in the source:\n{item}");
     }
 }
 
@@ -67,7 +69,7 @@ fn the_log_is_that_of_a_run() {
 
 #[test]
 fn versions_defaults_exit_statuses_and_links_agree_with_their_source() {
-    let readme = read("README.md");
+    let readme = pages();
     assert!(readme.contains(concat!("/install) ", env!("CARGO_PKG_RUST_VERSION"), " or later")));
     let major = TIDB_VERSION.split_inclusive('.').next().unwrap();
     for (at, _) in readme.match_indices(major) {
@@ -83,26 +85,44 @@ fn versions_defaults_exit_statuses_and_links_agree_with_their_source() {
         let (status, meaning) = line.trim().split_once(' ').unwrap();
         assert!(readme.to_lowercase().contains(&format!("| {status} | {meaning}")), "{line}");
     }
-    let links = readme.split("](").skip(1).map(|text| text.split(')').next().unwrap());
-    for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {
-        assert!(root().join(link).exists(), "{link}");
+    for (page, folder) in
+        [("README.md", root().to_owned()), ("docs/smoke-test.md", root().join("docs"))]
+    {
+        let page = read(page);
+        let links = page.split("](").skip(1).map(|text| text.split([')', '#']).next().unwrap());
+        for link in links.filter(|link| !link.starts_with("http")) {
+            assert!(folder.join(link).exists(), "{link}");
+        }
     }
 }
 
 #[test]
-fn a_project_of_ones_own_has_the_same_code_and_dependencies() {
+fn a_project_of_ones_own_starts_as_the_shortest_program() {
     let folder = temporary_folder();
     let project = folder.path().join("my-tidb-app");
     let list =
-        "cargo tree --depth=1 --edges=normal --prefix=none --format='{lib} {f}' | tail -n +2";
+        "cargo tree --depth=1 --edges=normal --prefix=none --format='{lib} {f}' | grep ^mysql";
     let script = block("sh", "cargo new").replace("../my-tidb-app", project.to_str().unwrap());
-    let clone = root().display();
-    let compare = format!("for name in src sql examples; do diff -r {clone}/$name $name; done");
+    let compare = format!("diff {}/examples/hello.rs src/main.rs", root().display());
     let script = script.replace("cargo run", &format!("{compare}\n{list}"));
     // Everything was fetched for this test's build.
     let type_in_clone = |script| run(shell(root(), script).env("CARGO_NET_OFFLINE", "true"));
     let (typed, ours) = (type_in_clone(&script), type_in_clone(list));
-    assert!(typed.stdout == ours.stdout && ours.stdout.contains("mysql"), "{typed:#?} {ours:#?}");
+    assert!(typed.stdout == ours.stdout && ours.stdout.contains("tls"), "{typed:#?} {ours:#?}");
+}
+
+#[test]
+fn the_image_has_what_it_copies_and_runs_the_binary() {
+    let dockerfile = read("Dockerfile");
+    let sources = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY "));
+    for words in sources.filter(|line| !line.starts_with("--from")) {
+        let names: Vec<_> = words.split(' ').collect();
+        assert!(names[..names.len() - 1].iter().all(|name| root().join(name).exists()), "{words}");
+    }
+    let name = env!("CARGO_PKG_NAME");
+    for words in [format!("/release/{name} /\n"), format!("ENTRYPOINT [\"/{name}\"]\n")] {
+        assert!(dockerfile.contains(&words), "no {words}");
+    }
 }
 
 #[test]
@@ -141,7 +161,7 @@ fn smoke_tests_by_script_and_cron_report_what_they_must() {
 fn the_examples_print_what_readme_says_and_touch_only_their_own_tables() {
     let server = Server::shared();
     let run_examples = |url: &str| {
-        let names = ["typed_rows", "hello", "transaction"];
+        let names = ["typed_rows", "transaction", "hello"];
         let script = names.map(|name| format!("cargo run -q --example {name}")).join(" && ");
         run(shell(root(), &script).env("DATABASE_URL", url))
     };
@@ -149,18 +169,18 @@ fn the_examples_print_what_readme_says_and_touch_only_their_own_tables() {
     let create = |name| format!("CREATE TABLE examples.{name} (id INT) COMMENT 'not ours'");
     server.execute(&["CREATE DATABASE examples"]);
     server.execute(&others.map(create).each_ref().map(String::as_str));
-    for url in [url(server.port, "examples"), TlsServer::shared().url("native", TLS)] {
+    for url in
+        [url(server.port, "examples"), TlsServer::shared().url("native", "?root_cert_path={CA}")]
+    {
         let first = run_examples(&url);
-        assert_eq!(
-            (first.status, first.stdout),
-            (Some(0), block("text", "Edition")),
-            "{}",
-            first.stderr
-        );
+        let expected = block("text", "Edition") + "Ada is 36\n";
+        assert_eq!((first.status, first.stdout), (Some(0), expected), "{}", first.stderr);
         let second = run_examples(&url);
-        let words = ["Ada is 36\nAda is 36\nAda has an account\n", "Ada: 39.90\nBen: 60.10\n"];
+        let words = ["Ada has an account\n", "Ada: 39.90\nBen: 60.10\nAda is 36\nAda is 36\n"];
         assert!(words.iter().all(|words| second.stdout.contains(words)), "{second:#?}");
     }
+    let tables = ["users", "editions", "accounts"].map(|name| format!("rust_quickstart_{name}"));
+    assert!(pages().contains(&format!("`DROP TABLE {}`", tables.join(", "))));
     for name in others {
         let rows = format!("SELECT COUNT(*) FROM examples.{name}");
         assert_eq!(server.rows::<u8>(&rows), [0], "{name}");
