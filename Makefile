@@ -5,7 +5,7 @@
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' Makefile
 
-run: ## run the quick start; start TiDB if no server answers
+run: ## run the quick start; start TiDB if nothing listens on port 4000
 	@tidb/tidb.sh cargo run --locked
 
 tidb: ## run TiDB on 127.0.0.1 until you press Ctrl-C

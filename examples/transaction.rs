@@ -1,6 +1,6 @@
 //! Transfers money between two accounts in one transaction: both balances change, or neither does.
-//! It also tells a duplicate key from other errors, computes with DECIMAL values, and retries after
-//! a conflict. Run it with `cargo run --example transaction`.
+//! It also handles a duplicate key, calculates with DECIMAL values, and retries after a conflict.
+//! Run it with `cargo run --example transaction`.
 
 use std::{error::Error, thread, time::Duration};
 
@@ -8,7 +8,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder, TxOpts};
 
 // AUTO_RANDOM spreads the rows of a growing table over the cluster. The tutorial's tables have
-// AUTO_INCREMENT, because it expects the ids 1, 2, 3.
+// AUTO_INCREMENT, because the tutorial expects the ids 1, 2, 3.
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS rust_quickstart_accounts (
     id BIGINT AUTO_RANDOM PRIMARY KEY,
     owner VARCHAR(50) NOT NULL UNIQUE,
@@ -17,7 +17,7 @@ const CREATE: &str = "CREATE TABLE IF NOT EXISTS rust_quickstart_accounts (
 const OPEN: &str = "INSERT INTO rust_quickstart_accounts (owner, balance) VALUES (?, ?)";
 const FIND: &str = "SELECT id FROM rust_quickstart_accounts WHERE owner = ?";
 const LIST: &str = "SELECT owner, balance FROM rust_quickstart_accounts ORDER BY owner";
-// FOR UPDATE locks the row until the transaction ends. CAST, because TiDB would convert the string
+// FOR UPDATE locks the row until the transaction ends. Without CAST, TiDB would convert the string
 // to a floating-point number, and large amounts would lose digits.
 const LOCK: &str = "SELECT CAST(? AS DECIMAL(20, 2)) BETWEEN 0.01 AND balance
     FROM rust_quickstart_accounts WHERE id = ? FOR UPDATE";
@@ -72,7 +72,7 @@ fn open_account(conn: &mut Conn, owner: &str, balance: &str) -> Result<u64, Box<
 /// Transfers an amount. If this fails, `tx` is dropped, which rolls the transaction back.
 fn transfer(conn: &mut Conn, from: u64, to: u64, amount: &str) -> Result<(), Box<dyn Error>> {
     let mut tx = conn.start_transaction(TxOpts::default())?;
-    // In the order of the ids: otherwise, transfers in opposite directions could deadlock.
+    // Locks the rows in id order: otherwise, transfers in opposite directions could deadlock.
     for id in [from.min(to), from.max(to)] {
         let can_pay: bool = tx.exec_first(LOCK, (amount, id))?.ok_or("no such account")?;
         if id == from && !can_pay {
@@ -82,13 +82,13 @@ fn transfer(conn: &mut Conn, from: u64, to: u64, amount: &str) -> Result<(), Box
     let subtracted = tx.exec_iter(SUBTRACT, (amount, from))?.affected_rows();
     let added = tx.exec_iter(ADD, (amount, to))?.affected_rows();
     if subtracted != 1 || added != 1 {
-        return Err("a balance has not changed".into());
+        return Err("a balance was not updated".into());
     }
     Ok(tx.commit()?)
 }
 
-/// Runs a transaction. After a conflict with another one, runs it again, up to nine times, with a
-/// pause that doubles from 2 ms to half a second. Returns all other errors immediately.
+/// Runs a transaction. After a conflict with another transaction, retries it up to nine times, with
+/// a pause that doubles from 2 ms to 512 ms. Returns all other errors immediately.
 fn retry<T>(
     mut transaction: impl FnMut() -> Result<T, Box<dyn Error>>,
 ) -> Result<T, Box<dyn Error>> {
@@ -103,7 +103,7 @@ fn retry<T>(
     transaction()
 }
 
-/// Whether TiDB's developer guide recommends a retry of the transaction after this error.
+/// Returns whether TiDB's developer guide recommends a retry of the transaction after this error.
 fn is_conflict(error: &(dyn Error + 'static)) -> bool {
     let Some(mysql::Error::MySqlError(error)) = error.downcast_ref() else { return false };
     matches!(error.code, 1213 | 8002 | 8022 | 8028 | 9007)

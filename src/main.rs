@@ -1,9 +1,9 @@
 //! Quick start for TiDB, a distributed SQL database that is compatible with MySQL: creates two
-//! tables, inserts, deletes and updates rows, and prints a join.
+//! tables, inserts, deletes and updates rows, and prints the result of a join.
 //!
 //! Run it with `make run`, or set `DATABASE_URL` and run `cargo run`. The tutorial comes first:
-//! types, one function for each step, and `run_steps`, which calls them in order. Copy from there.
-//! The supporting code after it turns the tutorial into a smoke test.
+//! types, one function for each step, and `run_steps`, which calls them in order. Copy these into
+//! your own program. The supporting code after them turns the tutorial into a smoke test.
 
 use std::fmt::Debug;
 
@@ -95,7 +95,7 @@ fn run_steps(conn: &mut impl Queryable) -> Result<Vec<UserOrder>, StepError> {
 /// a run may drop.
 fn create_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
     drop_tables(conn)?;
-    // One call for each statement: with several in one, an error in the second is not reported.
+    // One call per statement: the driver does not report an error in the second of two statements.
     conn.query_drop(include_str!("../sql/1e_create_users.sql"))?;
     conn.query_drop(include_str!("../sql/1f_create_orders.sql"))
 }
@@ -106,8 +106,8 @@ fn drop_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
 }
 
 /// Step 2: inserts one or more users with one statement, which repeats `(?, ?)` for each row, and
-/// returns their number. A statement takes at most 65,535 parameters. `exec_batch` is shorter, but
-/// sends and commits each row separately.
+/// returns the number of inserted rows. A statement takes at most 65,535 parameters. `exec_batch`
+/// is shorter, but sends and commits each row separately.
 fn insert_users(conn: &mut impl Queryable, users: &[User]) -> mysql::Result<u64> {
     let rows = vec!["(?, ?)"; users.len()].join(", ");
     let statement = include_str!("../sql/2a_insert_users.sql").replace("(?, ?)", &rows);
@@ -198,7 +198,7 @@ Tests a TiDB deployment. Drops and creates the tables users and orders.
   -V, --version  print the version
 Environment variables:
   DATABASE_URL   [default: mysql://root@127.0.0.1:4000/test_sqlalchemy]
-  TIDB_TIMEOUT   timeout of each wait, in seconds [default: 30]
+  TIDB_TIMEOUT   timeout to connect, and of each reply, in seconds [default: 30]
   RUST_LOG       off, error, warn, info, debug or trace [default: info]
 Exit status:
   0 the deployment passed
@@ -208,7 +208,7 @@ Exit status:
 /// Why a run did not pass. The text is one line: the cause, then what to do.
 struct Failure(Outcome, String);
 
-/// How a run that did not pass ends.
+/// The outcome of a run that did not pass.
 enum Outcome {
     /// The deployment failed.
     Failed,
@@ -239,7 +239,7 @@ fn main() -> ExitCode {
 /// Runs the command line.
 fn run() -> Result<(), Failure> {
     let arguments: Vec<_> = env::args_os().skip(1).collect();
-    // An argument that is not UTF-8 becomes an empty word, which is unsupported.
+    // An argument that is not UTF-8 becomes an empty string, which is rejected.
     let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap_or_default()).collect();
     match words.as_slice() {
         [] => print(&run_and_format(false)?, Failed),
@@ -294,13 +294,13 @@ impl Server {
     fn from_env() -> Result<Self, String> {
         let seconds = variable("TIDB_TIMEOUT", "30")?;
         let timeout: NonZeroU32 = seconds.parse().map_err(|_| {
-            format!("invalid TIDB_TIMEOUT {seconds:?}: use whole seconds, 1 or more")
+            format!("invalid TIDB_TIMEOUT {seconds:?}: use a whole number of seconds, 1 or more")
         })?;
         let timeout = Duration::from_secs(timeout.get().into());
         let url = variable("DATABASE_URL", "mysql://root@127.0.0.1:4000/test_sqlalchemy")?;
         let opts = read_url(&url).map_err(|error| format!("DATABASE_URL: {error}"))?;
-        // The lock belongs to the session of the one connection: the pool must not replace it after
-        // a health check, or reset it. In your own program, keep the driver's defaults.
+        // The session of the pool's only connection holds the lock: the pool must neither replace
+        // this connection after a health check nor reset it. In your program, keep the defaults.
         let pool_opts = PoolOpts::new()
             .with_constraints(PoolConstraints::new_const::<1, 1>())
             .with_check_health(false)
@@ -311,25 +311,25 @@ impl Server {
             // Otherwise the driver may switch to the Unix socket that the server reports. Through a
             // tunnel or a published container port, that can be a different server's socket.
             .prefer_socket(false)
-            // Saves the query for the server's limit. All packets are far below 1 MiB.
+            // Avoids a query for the server's limit. All packets are far below 1 MiB.
             .max_allowed_packet(Some(1 << 20))
             // Half the timeout, because `try_addresses` makes two attempts.
             .tcp_connect_timeout(Some(timeout / 2))
-            // The default is no timeout. The extra 0.5 s is because `GET_LOCK` waits up to 1 s.
+            // The default is no timeout. `GET_LOCK` waits up to 1 s, so 1 s needs a margin.
             .read_timeout(Some(timeout + Duration::from_millis(500)));
         let opts = Opts::from(builder);
         let host = opts.get_ip_or_hostname();
         let tls = if opts.get_ssl_opts().is_some() { "on" } else { "off" };
         let name = format!("{host}:{}, TLS {tls}", opts.get_tcp_port());
         if tls == "off" && !matches!(&*host, "127.0.0.1" | "[::1]" | "localhost") {
-            warn!("{name}: not encrypted, server not verified; add ssl-mode=VERIFY_IDENTITY");
+            warn!("{name}: not encrypted: add ssl-mode=VERIFY_IDENTITY to DATABASE_URL");
         }
         Ok(Self { name, opts, timeout })
     }
 
     /// Turns the error of a step into a failure. `connecting` is as in `diagnose`.
     fn failure(&self, step: &str, error: &(dyn StdError + 'static), connecting: bool) -> Failure {
-        // If it is not an error of the driver, it is the text of an unexpected result.
+        // An error that is not a driver error is the text of an unexpected result.
         let Some(error) = error.downcast_ref::<Error>() else {
             return Failure(Failed, format!("{}: {step}: {error}", self.name));
         };
@@ -363,7 +363,7 @@ fn read_url(url: &str) -> Result<Opts, String> {
     const TLS: &str = "use ssl-mode=VERIFY_IDENTITY; for a private CA, add ssl-ca=/path/to/ca.pem";
     let is_quote_or_space = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
     if url.starts_with(is_quote_or_space) || url.ends_with(is_quote_or_space) {
-        return Err("remove the quotes or white space around the URL".to_owned());
+        return Err("remove the quotes or whitespace around the URL".to_owned());
     }
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let scheme = scheme.to_lowercase();
@@ -374,9 +374,9 @@ fn read_url(url: &str) -> Result<Opts, String> {
     // In a password such as `a/b`, the driver would take `a` for the port and `b` for the database.
     let (_, database) = base.split_once('/').unwrap_or_default();
     if database.contains(['/', '@']) || parameters.contains('@') || rest.contains('#') {
-        return Err("unencoded special character: write / ? # @ as %2F %3F %23 %40".to_owned());
+        return Err("percent-encode / ? # @ in user and password as %2F %3F %23 %40".to_owned());
     }
-    // A set, because a parameter that is repeated does not contradict itself.
+    // A set, because a parameter that is repeated does not conflict with itself.
     let mut options = BTreeSet::new();
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -387,7 +387,7 @@ fn read_url(url: &str) -> Result<Opts, String> {
         options.insert(option);
     }
     if options.iter().filter(|option| option.starts_with("danger_")).count() > 1 {
-        return Err(format!("contradictory TLS parameters: {TLS}"));
+        return Err(format!("conflicting TLS parameters: {TLS}"));
     }
     let url = format!("mysql://{base}?{}", Vec::from_iter(options).join("&"));
     let opts = Opts::from_url(&url).map_err(|error| match error {
@@ -438,8 +438,7 @@ fn driver_option(key: &str, value: &str) -> Option<String> {
     Some(option.to_owned())
 }
 
-/// Turns TLS on for hosts under tidbcloud.com, and checks the files of the TLS options. The error
-/// names a file that cannot be used, which the driver's errors do not.
+/// Turns TLS on for hosts under tidbcloud.com. The error names a file that cannot be used.
 fn with_tls(opts: Opts) -> Result<Opts, String> {
     let is_tidb_cloud = opts.get_ip_or_hostname().trim_end_matches('.').ends_with(".tidbcloud.com");
     let ssl_opts = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
@@ -471,8 +470,8 @@ fn open_session(server: &Server) -> Result<PooledConn, Failure> {
         .map_err(|error| server.failure("look for other tables", &error, false))?;
     if let Some(table) = table {
         let message = format!(
-            "{}: {table} was not created by this program: use another database in DATABASE_URL, \
-             or drop it if you do not need it",
+            "{}: {table} was not created by this program: drop that table or view if you do not \
+             need it, or use another database in DATABASE_URL",
             server.name
         );
         return Err(Failure(NotTested, message));
@@ -482,7 +481,7 @@ fn open_session(server: &Server) -> Result<PooledConn, Failure> {
     Ok(conn)
 }
 
-/// Opens the pool. While that fails and another attempt may succeed, tries again until the timeout.
+/// Opens the pool. After an error that may be temporary, retries until the timeout.
 fn wait_for_pool(server: &Server) -> Result<Pool, Failure> {
     let start = Instant::now();
     let mut result = open_locked_pool(server);
@@ -496,8 +495,8 @@ fn wait_for_pool(server: &Server) -> Result<Pool, Failure> {
     result
 }
 
-/// Opens the pool and gets the lock of the database in the session of its one connection. Each
-/// attempt opens a new pool: under contention, TiDB 6.5 and 7.1 close the connection.
+/// Opens the pool and acquires the lock of the database on its only connection. Each attempt opens
+/// a new pool, because TiDB 6.5 and 7.1 can close the connection if several runs wait for the lock.
 fn open_locked_pool(server: &Server) -> Result<Pool, Failure> {
     let pool = open_pool(server)?;
     let mut conn = pool.get_conn().map_err(|error| server.failure("connect", &error, true))?;
@@ -506,14 +505,15 @@ fn open_locked_pool(server: &Server) -> Result<Pool, Failure> {
         Ok(false) => {
             let message = format!(
                 "{}: another run is using this database, or a statement of an earlier run is still \
-                 waiting: see SHOW PROCESSLIST on each TiDB server, or increase TIDB_TIMEOUT",
+                 waiting, usually for an open transaction: run SHOW PROCESSLIST on each TiDB \
+                 server, or increase TIDB_TIMEOUT",
                 server.name
             );
             Err(Failure(Retry, message))
         }
         // Error 1235: not supported.
         Err(Error::MySqlError(MySqlError { code: 1235, .. })) => {
-            warn!("{}: TiDB before v6.1 has no GET_LOCK: do not start another run", server.name);
+            warn!("{}: TiDB before v6.1 has no GET_LOCK: avoid concurrent runs", server.name);
             Ok(pool)
         }
         Err(error) => Err(server.failure("get the lock", &error, false)),
@@ -535,7 +535,7 @@ fn open_pool(server: &Server) -> Result<Pool, Failure> {
     }
     let no_database = OptsBuilder::from_opts(server.opts.clone()).db_name(None::<&str>);
     let mut conn = try_addresses(&no_database.into(), Conn::new).map_err(failure)?;
-    // The name has no backtick: `read_url` refuses that.
+    // The name has no backtick: `read_url` rejects backticks.
     let name = server.opts.get_db_name().unwrap_or_default();
     conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}`"))
         .map_err(|error| server.failure("create the database", &error, false))?;
@@ -565,12 +565,12 @@ fn try_addresses<T>(opts: &Opts, open: impl Fn(Opts) -> mysql::Result<T>) -> mys
 /// is true until the server has accepted the login and the session settings.
 fn diagnose(error: &Error, connecting: bool, tls: bool) -> (Outcome, &'static str) {
     const ADDRESS: &str =
-        "check host and port (TiDB's is 4000), then firewalls and IP access lists";
+        "check host and port (TiDB uses 4000), then firewalls and IP access lists";
     match (error, io_error(error).map(io::Error::kind)) {
         (Error::MySqlError(error), _) => diagnose_server_error(error, connecting),
         (Error::TlsError(_), _) => (NotTested, "check the CA and client certificate files"),
         (Error::DriverError(CouldNotConnect(Some((_, _, ConnectionRefused)))), _) => {
-            (Retry, "start TiDB (locally: `make tidb`) or correct DATABASE_URL")
+            (Retry, "start TiDB (locally: `make tidb`) or correct DATABASE_URL (TiDB's port: 4000)")
         }
         (Error::DriverError(CouldNotConnect(_)), _) => {
             (Retry, "check the host in DATABASE_URL, and the network")
@@ -583,30 +583,30 @@ fn diagnose(error: &Error, connecting: bool, tls: bool) -> (Outcome, &'static st
         (_, Some(TimedOut | WouldBlock)) => (
             Failed,
             "a session may have an open transaction on users or orders: commit it or roll it back \
-             (administrators find it in mysql.tidb_mdl_view, or with `make tidb` by SHOW \
+             (to find it, query mysql.tidb_mdl_view as administrator; with `make tidb`, run SHOW \
              PROCESSLIST). Otherwise, a TiDB server may have just started or stopped (wait two \
              minutes), or TiDB may be unable to reach PD (cluster metadata) or TiKV (storage)",
         ),
         (_, Some(InvalidData)) if tls => (
             Failed,
-            "check the CA and client certificate files; the server's certificate must be X.509 \
-             version 3, unexpired, valid for this hostname, and from a public CA or that of ssl-ca",
+            "the server's certificate must be X.509 version 3, unexpired, valid for this hostname, \
+             from a public CA or the CA in ssl-ca; also check the CA and client certificates",
         ),
-        // Also if TiDB requires TLS: the driver cannot read its error, which has no SQL state.
+        // Or TiDB requires TLS: the driver cannot parse that error, because it has no SQL state.
         (Error::CodecError(_), None) | (_, Some(InvalidData)) => (
             Failed,
             "not the MySQL protocol: correct host and port; if the server requires TLS, add \
-             ssl-mode=VERIFY_IDENTITY",
+             ssl-mode=VERIFY_IDENTITY to DATABASE_URL",
         ),
         (_, Some(_)) if connecting => {
             (Retry, "connection closed: the server is starting or stopping, or is not TiDB")
         }
-        (_, Some(_)) => (Failed, "connection closed: the server stopped or killed the session"),
+        (_, Some(_)) => (Failed, "connection closed: the server stopped or the session was killed"),
         _ => (Failed, ""),
     }
 }
 
-/// Does the same as `diagnose` for an error of the server. TiDB's own codes start at 8000.
+/// Like `diagnose`, for an error that the server sent. TiDB's own codes start at 8000.
 fn diagnose_server_error(error: &MySqlError, connecting: bool) -> (Outcome, &'static str) {
     const CONFLICT: &str = "write conflict or lock wait: another attempt usually succeeds";
     let says = |texts: &[&str]| texts.iter().any(|text| error.message.contains(text));
@@ -616,21 +616,21 @@ fn diagnose_server_error(error: &MySqlError, connecting: bool) -> (Outcome, &'st
         1045 => (
             Failed,
             "check user and password (in a URL, % is %25); if the account requires TLS, add \
-             ssl-mode=VERIFY_IDENTITY",
+             ssl-mode=VERIFY_IDENTITY to DATABASE_URL",
         ),
         1050 | 1146 | 8028 | 8113 => (Failed, "another run may be using this database: try again"),
-        1193 if connecting => (NotTested, "the server is not TiDB, whose port is 4000"),
+        1193 if connecting => (NotTested, "the server is not TiDB, which uses port 4000"),
         1205 | 1213 | 9007 => (Retry, CONFLICT),
         8027 | 9001..=9003 | 9005 | 9012 => (Failed, "check PD, TiKV, TiFlash and the network"),
         // 1105 has many causes. TiDB 6.5 and 7.1 report contention as "interface conversion".
         3159 | 1105 if says(&["insecure transport"]) => (Failed, "add ssl-mode=VERIFY_IDENTITY"),
-        1105 if says(&["user name prefix"]) => (Failed, "copy the user from TiDB Cloud's console"),
+        1105 if says(&["user name prefix"]) => (Failed, "copy it from the TiDB Cloud console"),
         1105 if says(&["lock retry", "lock wait", "interface conversion"]) => (Retry, CONFLICT),
         _ => (Failed, ""),
     }
 }
 
-/// Returns the I/O error behind an error of the connection, if there is one.
+/// Returns the I/O error that caused a connection error, if any.
 fn io_error(error: &Error) -> Option<&io::Error> {
     match error {
         Error::IoError(error) => Some(error),

@@ -3,14 +3,14 @@
 #
 #   tidb.sh build       get target/tidb-server from the Docker image (Linux), or build it with Go
 #   tidb.sh             run TiDB until Ctrl-C
-#   tidb.sh COMMAND...  run a command with the TiDB in DATABASE_URL, or on TIDB_PORT (default 4000);
-#                       if neither is set or answers, start TiDB for this command only
+#   tidb.sh COMMAND...  run a command with the server in DATABASE_URL; if that is not set, on TIDB_PORT
+#                       (default 4000); if nothing listens there, start TiDB for this command only
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "$0")/.."
 
 version=$(cat tidb/version)
-# In full: podman, if installed as `docker`, does not search for a short name.
+# The full name: Podman, if installed as `docker`, does not search for a short one.
 image=docker.io/pingcap/tidb:$version
 container=tidb-quickstart-$$
 port=${TIDB_PORT:-4000}
@@ -28,7 +28,7 @@ create_container() {
     wait "$creating"
 }
 
-# Whether a file is the server of this version and runs on this machine.
+# Succeeds if a file is a TiDB server of this version that runs on this machine.
 is_server() { [[ $("$1" -V 2>/dev/null) == *"Release Version: $version"$'\n'* ]]; }
 
 build() {
@@ -58,7 +58,7 @@ build_with_go() {
   sudo apt-get install golang-go (Debian 13, Ubuntu 24.04), brew install go (macOS), https://go.dev/doc/install
 Or set DATABASE_URL to the URL of an existing TiDB."
     say "Building TiDB $version (first run only): 3 to 5 minutes on 2 cores, 380 MB download, 4.5 GB of" \
-        "disk, mostly for Go's caches. \`go clean -cache -modcache\` deletes all of these."
+        "disk, mostly for Go's caches. \`go clean -cache -modcache\` empties them for all projects."
     run_go "lines of download log" mod download -C tidb -x
     # Halves the build time, but TiDB is slower: do not benchmark this build.
     run_go "of about 1,700 packages" build -C tidb -v -buildvcs=false -o "$1" \
@@ -67,7 +67,7 @@ Or set DATABASE_URL to the URL of an existing TiDB."
         github.com/pingcap/tidb/cmd/tidb-server
 }
 
-# Runs Go and counts the lines that it prints. $1 says what they stand for.
+# Runs Go, and reports progress every 200 lines of output. $1 describes the lines.
 run_go() {
     local count=0
     go "${@:2}" 2>&1 | tee "$folder/log" | while read -r _; do
@@ -143,5 +143,5 @@ else
     "$@" & wait $! || status=$?
 fi
 check_server
-say "TiDB has stopped. To inspect the rows, run \`make tidb\` in another terminal, then \`make run\`."
+say "Stopping TiDB and deleting its data. To keep them, run \`make tidb\` in another terminal, then \`make run\`."
 exit "$status"

@@ -138,7 +138,7 @@ fn silence_is_a_failure_in_time() {
 /// Server errors: the packet they answer, the code, the text, and part of the remedy, if any.
 const ERRORS: [(usize, u16, &str, &str); 18] = [
     (LOGIN, 1105, "insecure transport are prohibited", "add ssl-mode="),
-    (LOGIN, 1105, "Missing user name prefix", "TiDB Cloud's console"),
+    (LOGIN, 1105, "Missing user name prefix", "the TiDB Cloud console"),
     (LOGIN, 1045, "Access denied for user", "% is %25"),
     (LOGIN, 3159, "insecure transport are prohibited", "add ssl-mode="),
     (LOCK, 9001, "PD server timeout", "check PD, TiKV, TiFlash"),
