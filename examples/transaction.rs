@@ -76,7 +76,7 @@ fn transfer(conn: &mut Conn, from: u64, to: u64, amount: &str) -> Result<(), Box
     for id in [from.min(to), from.max(to)] {
         let can_pay: bool = tx.exec_first(LOCK, (amount, id))?.ok_or("no such account")?;
         if id == from && !can_pay {
-            return Err("not enough money".into());
+            return Err("invalid amount or not enough money".into());
         }
     }
     let subtracted = tx.exec_iter(SUBTRACT, (amount, from))?.affected_rows();

@@ -2,8 +2,8 @@
 //! tables, inserts, deletes and updates rows, and prints the result of a join.
 //!
 //! Run it with `make run`, or set `DATABASE_URL` and run `cargo run`. The tutorial comes first:
-//! types, one function for each step, and `run_steps`, which calls them in order. Copy these into
-//! your own program. The supporting code after them turns the tutorial into a smoke test.
+//! types, one function for each step, and `run_steps`, which calls them in order. Copy the types
+//! and the functions of the steps. The supporting code turns the tutorial into a smoke test.
 
 use std::fmt::Debug;
 
@@ -91,8 +91,7 @@ fn run_steps(conn: &mut impl Queryable) -> Result<Vec<UserOrder>, StepError> {
     check("5. join users and orders", user_orders(conn, 3), bens_orders)
 }
 
-/// Step 1: drops both tables and creates them again. Their table comment marks them as tables that
-/// a run may drop.
+/// Step 1: drops both tables and creates them again. Their comment marks them as safe to drop.
 fn create_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
     drop_tables(conn)?;
     // One call per statement: the driver does not report an error in the second of two statements.
@@ -376,7 +375,7 @@ fn read_url(url: &str) -> Result<Opts, String> {
     if database.contains(['/', '@']) || parameters.contains('@') || rest.contains('#') {
         return Err("percent-encode / ? # @ in user and password as %2F %3F %23 %40".to_owned());
     }
-    // A set, because a parameter that is repeated does not conflict with itself.
+    // Sets, because a repeated option does not conflict with itself. Its first word is its kind.
     let mut options = BTreeSet::new();
     for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -386,7 +385,8 @@ fn read_url(url: &str) -> Result<Opts, String> {
         };
         options.insert(option);
     }
-    if options.iter().filter(|option| option.starts_with("danger_")).count() > 1 {
+    let kinds: BTreeSet<_> = options.iter().map(|option| option.split('_').next()).collect();
+    if kinds.len() < options.len() {
         return Err(format!("conflicting TLS parameters: {TLS}"));
     }
     let url = format!("mysql://{base}?{}", Vec::from_iter(options).join("&"));
@@ -401,7 +401,7 @@ fn read_url(url: &str) -> Result<Opts, String> {
             "the database is a system schema"
         }
         // TiDB puts the name in backticks at login and does not escape backticks in it.
-        name if name.contains('`') => "backtick in the database name",
+        name if name.contains(['`', '\0']) => "backtick or NUL in the database name",
         _ if opts.get_tcp_port() == 0 => "invalid port 0",
         _ => return with_tls(opts),
     };
