@@ -15,8 +15,7 @@ use once_cell::sync::OnceCell;
 /// The program's connection pool. Your own program usually needs no static: call `Pool::new(url)?`
 /// in `main`, take connections with `get_conn`, and pass the pool on, which is cheap to clone.
 ///
-/// By default a pool opens 10 connections immediately and up to 100 on demand. If all are in use,
-/// `get_conn` waits without a timeout; `try_get_conn` accepts one.
+/// By default it opens 10 connections at once. If all 100 are used, `get_conn` waits indefinitely.
 static POOL: OnceCell<Pool> = OnceCell::new();
 
 /// A user's gender, stored in an ENUM column.
@@ -564,8 +563,7 @@ fn try_addresses<T>(opts: &Opts, open: impl Fn(Opts) -> mysql::Result<T>) -> mys
 /// Returns what an error means for the run, and what to do about it, if that is known. `connecting`
 /// is true until the server has accepted the login and the session settings.
 fn diagnose(error: &Error, connecting: bool, tls: bool) -> (Outcome, &'static str) {
-    const ADDRESS: &str =
-        "check host and port (TiDB uses 4000), then firewalls and IP access lists";
+    const ADDRESS: &str = "check host and port (TiDB: 4000), then firewalls and IP access lists";
     match (error, io_error(error).map(io::Error::kind)) {
         (Error::MySqlError(error), _) => diagnose_server_error(error, connecting),
         (Error::TlsError(_), _) => (NotTested, "check the CA and client certificate files"),
@@ -609,7 +607,10 @@ fn diagnose(error: &Error, connecting: bool, tls: bool) -> (Outcome, &'static st
 /// Like `diagnose`, for an error that the server sent. TiDB's own codes start at 8000.
 fn diagnose_server_error(error: &MySqlError, connecting: bool) -> (Outcome, &'static str) {
     const CONFLICT: &str = "write conflict or lock wait: another attempt usually succeeds";
-    let says = |texts: &[&str]| texts.iter().any(|text| error.message.contains(text));
+    // TiDB 6.5 and 7.1 report contention as "interface conversion".
+    const CONTENTION: [&str; 3] =
+        ["pessimistic lock retry limit", "lock wait timeout", "interface conversion"];
+    let says = |text: &str| error.message.contains(text);
     match error.code {
         1040 if connecting => (Retry, "close other connections, or increase max_connections"),
         1044 | 1142 => (Failed, "grant the privileges in sql/0_create_database_and_user.sql"),
@@ -622,10 +623,9 @@ fn diagnose_server_error(error: &MySqlError, connecting: bool) -> (Outcome, &'st
         1193 if connecting => (NotTested, "the server is not TiDB, which uses port 4000"),
         1205 | 1213 | 9007 => (Retry, CONFLICT),
         8027 | 9001..=9003 | 9005 | 9012 => (Failed, "check PD, TiKV, TiFlash and the network"),
-        // 1105 has many causes. TiDB 6.5 and 7.1 report contention as "interface conversion".
-        3159 | 1105 if says(&["insecure transport"]) => (Failed, "add ssl-mode=VERIFY_IDENTITY"),
-        1105 if says(&["user name prefix"]) => (Failed, "copy it from the TiDB Cloud console"),
-        1105 if says(&["lock retry", "lock wait", "interface conversion"]) => (Retry, CONFLICT),
+        3159 | 1105 if says("insecure transport") => (Failed, "add ssl-mode=VERIFY_IDENTITY"),
+        1105 if says("Missing user name prefix") => (Failed, "copy it from the TiDB Cloud console"),
+        1105 if CONTENTION.into_iter().any(says) => (Retry, CONFLICT),
         _ => (Failed, ""),
     }
 }
