@@ -1,22 +1,24 @@
 //! Quick start for TiDB, a distributed SQL database that is compatible with MySQL: creates two
 //! tables, inserts, deletes and updates rows, and prints the result of a join.
 //!
-//! Run it with `make run`, or set `DATABASE_URL` and run `cargo run`. The tutorial comes first:
-//! types, one function for each step, and `run_steps`, which calls them in order. Copy the types
-//! and the functions of the steps. The supporting code turns the tutorial into a smoke test.
+//! Run it with `make run`, or set `DATABASE_URL` and run `cargo run`. The part to copy comes first:
+//! how to connect, the types, and one function for each step. It needs only the `mysql` crate. The
+//! supporting code below it runs the steps as a smoke test of a TiDB deployment.
 
-use std::fmt::Debug;
-
-use log::info;
 use mysql::prelude::Queryable;
-use mysql::{Pool, Value};
-use once_cell::sync::OnceCell;
+use mysql::{Opts, OptsBuilder, SslOpts, Value};
 
-/// The program's connection pool. Your own program usually needs no static: call `Pool::new(url)?`
-/// in `main`, take connections with `get_conn`, and pass the pool on, which is cheap to clone.
-///
-/// By default it opens 10 connections at once. If all 100 are used, `get_conn` waits indefinitely.
-static POOL: OnceCell<Pool> = OnceCell::new();
+/// Step 0: reads a connection URL. TLS is on for TiDB Cloud, and with `?root_cert_path=FILE`. Then
+/// call `Pool::new(connection_options(url)?)?` once, and `get_conn` on the pool in each thread.
+fn connection_options(url: &str) -> Result<OptsBuilder, String> {
+    let help = "use mysql://user:password@host:4000/database; for TiDB Cloud, remove the ? and all \
+        that follows (TLS is on); for a private CA, use ?root_cert_path=/path/to/ca.pem";
+    let opts = Opts::from_url(url).map_err(|error| format!("{error}: {help}"))?;
+    let is_tidb_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
+    let tls = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
+    // Otherwise the driver may switch to a Unix socket: no TLS, and perhaps another server.
+    Ok(OptsBuilder::from_opts(opts).ssl_opts(tls).prefer_socket(false))
+}
 
 /// A user's gender, stored in an ENUM column.
 #[derive(Clone, Copy)]
@@ -55,52 +57,14 @@ struct UserOrder {
     price: f32,
 }
 
-/// Runs the steps in the order of the tutorial and returns the rows of the join.
-///
-/// Each statement commits on its own (autocommit). To commit several together, call
-/// `let mut tx = conn.start_transaction(TxOpts::default())?;` on a `PooledConn`, pass `&mut tx` to
-/// the functions of steps 2 to 5, and end with `tx.commit()?`.
-fn run_steps(conn: &mut impl Queryable) -> Result<Vec<UserOrder>, StepError> {
-    check("1. drop and create users and orders", create_tables(conn), ())?;
-
-    let users = [
-        User { name: "Alice".to_owned(), gender: Gender::Female },
-        User { name: "Peter".to_owned(), gender: Gender::Male },
-        User { name: "Ben".to_owned(), gender: Gender::Male },
-    ];
-    check("2. insert three users", insert_users(conn, &users), 3)?;
-    let order = Order { uid: 1, price: 2.5 };
-    check("2. insert one order", insert_orders(conn, &[order]), 1)?;
-    let orders = [
-        Order { uid: 1, price: 0.5 },
-        Order { uid: 2, price: 4.5 },
-        Order { uid: 2, price: 2123.87 },
-        Order { uid: 3, price: 212.5 },
-        Order { uid: 3, price: 8.5 },
-    ];
-    check("2. insert five orders", insert_orders(conn, &orders), 5)?;
-
-    check("3. delete order 4", delete_order(conn, 4), 1)?;
-    check("4. set the price of order 1 to 3.5", set_price(conn, 1, 3.5), 1)?;
-
-    let bens_orders = vec![
-        UserOrder { name: "Ben".to_owned(), price: 212.5 },
-        UserOrder { name: "Ben".to_owned(), price: 8.5 },
-    ];
-    check("5. join users and orders", user_orders(conn, 3), bens_orders)
-}
-
-/// Step 1: drops both tables and creates them again. Their comment marks them as safe to drop.
+/// Step 1: creates both tables, and fails if one of them exists.
 fn create_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
-    drop_tables(conn)?;
+    // Comments each table with the name of the program that owns it: the smoke test drops only its
+    // own tables. In a copy of this code, the package has a different name.
+    let comment = concat!("COMMENT = '", env!("CARGO_PKG_NAME"), "'");
     // One call per statement: the driver does not report an error in the second of two statements.
-    conn.query_drop(include_str!("../sql/1e_create_users.sql"))?;
-    conn.query_drop(include_str!("../sql/1f_create_orders.sql"))
-}
-
-/// Drops both tables if they exist.
-fn drop_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
-    conn.query_drop(include_str!("../sql/1d_drop_tables.sql"))
+    conn.query_drop(include_str!("../sql/1a_create_users.sql").to_owned() + comment)?;
+    conn.query_drop(include_str!("../sql/1b_create_orders.sql").to_owned() + comment)
 }
 
 /// Step 2: inserts one or more users with one statement, which repeats `(?, ?)` for each row, and
@@ -134,7 +98,7 @@ fn set_price(conn: &mut impl Queryable, oid: i32, price: f32) -> mysql::Result<u
     Ok(conn.exec_iter(include_str!("../sql/4_update_order.sql"), (price, oid))?.affected_rows())
 }
 
-/// Step 5: returns a user's name with the price of each of their orders, oldest order first.
+/// Step 5: returns a user's name with the price of each of their orders, ordered by `oid`.
 fn user_orders(conn: &mut impl Queryable, uid: i32) -> mysql::Result<Vec<UserOrder>> {
     // `exec` would panic on a row that cannot be converted, such as one with a NULL.
     let rows = conn.exec_opt(include_str!("../sql/5_join_users_orders.sql"), (uid,))?;
@@ -146,46 +110,26 @@ fn user_orders(conn: &mut impl Queryable, uid: i32) -> mysql::Result<Vec<UserOrd
         .collect()
 }
 
-/// Why a step did not pass.
-struct StepError {
-    step: &'static str,
-    error: Box<dyn std::error::Error>,
-}
-
-/// Logs a step and returns its result, or an error if the result is not `expected`.
-fn check<T: Debug + PartialEq>(
-    step: &'static str,
-    result: mysql::Result<T>,
-    expected: T,
-) -> Result<T, StepError> {
-    let error = match result {
-        Ok(result) if result == expected => {
-            info!("{step}");
-            return Ok(result);
-        }
-        Ok(result) => format!("expected {expected:?}, got {result:?}").into(),
-        Err(error) => error.into(),
-    };
-    Err(StepError { step, error })
-}
-
-// ---- Supporting code: the command line ---------------------------------------------------------
+// ---- Supporting code: the steps as a smoke test -------------------------------------------------
 
 use ErrorKind::{ConnectionRefused, InvalidData, TimedOut, WouldBlock};
-use Outcome::{Failed, NotTested, Retry};
-use log::{LevelFilter, error, warn};
-use mysql::DriverError::{ConnectTimeout, CouldNotConnect, TlsNotSupported};
-use mysql::prelude::FromRow;
-use mysql::{ClientIdentity, Conn, DriverError, Error, MySqlError, Opts, OptsBuilder, PooledConn};
-use mysql::{PoolConstraints, PoolOpts, SslOpts, UrlError};
-use std::collections::BTreeSet;
-use std::error::Error as StdError;
+use Meaning::{Failed, NotTested, Temporary};
+use log::{LevelFilter, error, info, warn};
+use mysql::DriverError::{ConnectTimeout, CouldNotConnect, TlsNotSupported, UnexpectedPacket};
+use mysql::{ClientIdentity, Conn, Error, MySqlError, Pool, PoolConstraints, PoolOpts, PooledConn};
+use once_cell::sync::OnceCell;
+use std::error::Error as _;
+use std::fmt::{self, Debug};
 use std::io::{self, ErrorKind, Write};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
+
+/// The program's connection pool. It opens its only connection in `get_conn`.
+static POOL: OnceCell<Pool> = OnceCell::new();
 
 /// What `--help` prints.
 const HELP: &str = "\
@@ -203,82 +147,148 @@ Exit status:
   1 the deployment failed
   2 nothing was tested or changed";
 
-/// Why a run did not pass. The text is one line: the cause, then what to do.
-struct Failure(Outcome, String);
+/// Drops both tables if they exist.
+const DROP_TABLES: &str = include_str!("../sql/smoke_test/drop_tables.sql");
 
-/// The outcome of a run that did not pass.
-enum Outcome {
-    /// The deployment failed.
-    Failed,
-    /// The deployment failed, but another attempt to connect may succeed.
-    Retry,
-    /// Nothing was tested or changed.
-    NotTested,
-}
+/// Exit status: the deployment failed.
+const FAILED: u8 = 1;
+/// Exit status: nothing was tested or changed.
+const NOT_TESTED: u8 = 2;
 
-/// Runs the program, logs any failure to stderr, and returns the exit status.
+/// Runs the program, prints the rows as the Python sample does, and returns the exit status.
 fn main() -> ExitCode {
     let env = env_logger::Env::default().default_filter_or("info");
     let mut logger = env_logger::Builder::new();
     // If the level in RUST_LOG is misspelled, a failure is still logged.
     logger.filter_level(LevelFilter::Error).parse_env(env).format_target(false).init();
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure(outcome, message)) => {
-            error!("{message}");
-            match outcome {
-                Failed | Retry => ExitCode::from(1),
-                NotTested => ExitCode::from(2),
-            }
-        }
-    }
-}
-
-/// Runs the command line.
-fn run() -> Result<(), Failure> {
     let arguments: Vec<_> = env::args_os().skip(1).collect();
     // An argument that is not UTF-8 becomes an empty string, which is rejected.
     let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap_or_default()).collect();
-    match words.as_slice() {
-        [] => print(&run_and_format(false)?, Failed),
-        ["--cleanup"] => print(&run_and_format(true)?, Failed),
-        ["-h" | "--help"] => print(HELP, NotTested),
+    let cleanup = match words.as_slice() {
+        [] => false,
+        ["--cleanup"] => true,
+        ["-h" | "--help"] => return print(HELP, NOT_TESTED),
         ["-V" | "--version"] => {
-            print(concat!("tidb-rust-mysql-quickstart ", env!("CARGO_PKG_VERSION")), NotTested)
+            let version = concat!("tidb-rust-mysql-quickstart ", env!("CARGO_PKG_VERSION"));
+            return print(version, NOT_TESTED);
         }
-        _ => Err(Failure(NotTested, format!("unsupported arguments: {arguments:?}; see --help"))),
+        _ => return fail(&format!("unsupported arguments: {arguments:?}; see --help"), NOT_TESTED),
+    };
+    let server = match Server::from_env() {
+        Ok(server) => server,
+        Err(message) => return fail(&message, NOT_TESTED),
+    };
+    match smoke_test(&server, cleanup) {
+        Ok(rows) => {
+            let pair = |row: &UserOrder| format!("('{}', {})", row.name, row.price);
+            let pairs: Vec<_> = rows.iter().map(pair).collect();
+            print(&format!("[{}]", pairs.join(", ")), FAILED)
+        }
+        Err(failure) => {
+            let status = if let NotTested(_) = failure.meaning { NOT_TESTED } else { FAILED };
+            fail(&format!("{}: {failure}", server.name), status)
+        }
     }
 }
 
-/// Prints a line to stdout. If that fails, `outcome` is the outcome of the run.
-fn print(line: &str, outcome: Outcome) -> Result<(), Failure> {
+/// Prints a line to stdout and returns the exit status: 0, or `status` if that fails.
+fn print(line: &str, status: u8) -> ExitCode {
     match writeln!(io::stdout(), "{line}") {
         // A reader that has closed the pipe, as in `| true`, is not a failure.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure(outcome, format!("cannot write to stdout: {error}")))
+            fail(&format!("cannot write to stdout: {error}"), status)
         }
-        _ => Ok(()),
+        _ => ExitCode::SUCCESS,
     }
 }
 
-/// Runs the steps and returns the rows in the form that the Python sample prints.
-fn run_and_format(cleanup: bool) -> Result<String, Failure> {
+/// Logs why the run did not pass and returns the exit status.
+fn fail(message: &str, status: u8) -> ExitCode {
+    error!("{message}");
+    ExitCode::from(status)
+}
+
+/// Connects, runs the steps, verifies all rows, and returns those of the join.
+fn smoke_test(server: &Server, cleanup: bool) -> Result<Vec<UserOrder>, Failure> {
     let start = Instant::now();
-    let server = Server::from_env().map_err(|message| Failure(NotTested, message))?;
-    let mut conn = open_session(&server)?;
-    let failure = |error: StepError| server.failure(error.step, &*error.error, false);
-    let rows = run_steps(&mut conn).map_err(failure)?;
+    let mut conn = connect(server)?;
+    check(DROP, conn.query_drop(DROP_TABLES), ())?;
+    let rows = run_steps(&mut conn)?;
+    let expected = [
+        "order 1 1 3.5",
+        "order 2 1 0.5",
+        "order 3 2 4.5",
+        "order 5 3 212.5",
+        "order 6 3 8.5",
+        "user 1 Alice Female",
+        "user 2 Peter Male",
+        "user 3 Ben Male",
+    ];
+    check("verify all rows of users and orders", read_all_rows(&mut conn), expected)?;
     if cleanup {
-        check("clean up: drop users and orders", drop_tables(&mut conn), ()).map_err(failure)?;
+        check(DROP, conn.query_drop(DROP_TABLES), ())?;
     }
     info!("passed in {} ms", start.elapsed().as_millis());
-    let pairs: Vec<_> = rows.iter().map(|row| format!("('{}', {})", row.name, row.price)).collect();
-    Ok(format!("[{}]", pairs.join(", ")))
+    Ok(rows)
 }
 
-// ---- Supporting code: the environment, and the connection strings of other MySQL clients -------
+/// Runs the steps of the tutorial in its order and returns the rows of the join. Each statement
+/// commits on its own (autocommit); `examples/transaction.rs` shows a transaction.
+fn run_steps(conn: &mut impl Queryable) -> Result<Vec<UserOrder>, Failure> {
+    check("1. create users and orders", create_tables(conn), ())?;
+
+    let users = [
+        User { name: "Alice".to_owned(), gender: Gender::Female },
+        User { name: "Peter".to_owned(), gender: Gender::Male },
+        User { name: "Ben".to_owned(), gender: Gender::Male },
+    ];
+    check("2. insert three users", insert_users(conn, &users), 3)?;
+    let order = Order { uid: 1, price: 2.5 };
+    check("2. insert one order", insert_orders(conn, &[order]), 1)?;
+    let orders = [
+        Order { uid: 1, price: 0.5 },
+        Order { uid: 2, price: 4.5 },
+        Order { uid: 2, price: 2123.87 },
+        Order { uid: 3, price: 212.5 },
+        Order { uid: 3, price: 8.5 },
+    ];
+    check("2. insert five orders", insert_orders(conn, &orders), 5)?;
+
+    check("3. delete order 4", delete_order(conn, 4), 1)?;
+    check("4. set the price of order 1 to 3.5", set_price(conn, 1, 3.5), 1)?;
+
+    let bens_orders = [
+        UserOrder { name: "Ben".to_owned(), price: 212.5 },
+        UserOrder { name: "Ben".to_owned(), price: 8.5 },
+    ];
+    check("5. join users and orders", user_orders(conn, 3), bens_orders)
+}
+
+/// Logs a step and returns its result, or a failure if the result is not `expected`.
+fn check<T: Debug + PartialEq<E>, E: Debug>(
+    step: &'static str,
+    result: mysql::Result<T>,
+    expected: E,
+) -> Result<T, Failure> {
+    let result = result.map_err(in_step(step))?;
+    if result != expected {
+        let cause = format!("expected {expected:?}, got {result:?}");
+        return Err(Failure { step, cause, meaning: Failed("") });
+    }
+    info!("{step}");
+    Ok(result)
+}
+
+/// Returns all rows of both tables, each as text.
+fn read_all_rows(conn: &mut impl Queryable) -> mysql::Result<Vec<String>> {
+    let rows = conn.query_opt(include_str!("../sql/smoke_test/read_all_rows.sql"))?;
+    Ok(rows.into_iter().collect::<Result<_, _>>()?)
+}
+
+// ---- Supporting code: the environment -----------------------------------------------------------
 
 /// The server to connect to.
+#[derive(Clone)]
 struct Server {
     /// Host, port and TLS: the prefix of each message.
     name: String,
@@ -290,6 +300,7 @@ struct Server {
 impl Server {
     /// Reads `DATABASE_URL` and `TIDB_TIMEOUT`. The error says which of them is wrong and why.
     fn from_env() -> Result<Self, String> {
+        const NOT_VERIFIED: &str = "TLS on, not verified";
         let seconds = variable("TIDB_TIMEOUT", "30")?;
         let timeout: NonZeroU32 = seconds.parse().map_err(|_| {
             format!("invalid TIDB_TIMEOUT {seconds:?}: use a whole number of seconds, 1 or more")
@@ -297,55 +308,34 @@ impl Server {
         let timeout = Duration::from_secs(timeout.get().into());
         let url = variable("DATABASE_URL", "mysql://root@127.0.0.1:4000/test_sqlalchemy")?;
         let opts = read_url(&url).map_err(|error| format!("DATABASE_URL: {error}"))?;
-        // The session of the pool's only connection holds the lock: the pool must neither replace
-        // this connection after a health check nor reset it. In your program, keep the defaults.
         let pool_opts = PoolOpts::new()
-            .with_constraints(PoolConstraints::new_const::<1, 1>())
-            .with_check_health(false)
+            .with_constraints(PoolConstraints::new_const::<0, 1>())
+            // A reset would cost a packet. In your program, keep the default.
             .with_reset_connection(false);
         let builder = OptsBuilder::from_opts(opts)
             .pool_opts(pool_opts)
-            .init(vec![include_str!("../sql/1a_set_session.sql")])
-            // Otherwise the driver may switch to the Unix socket that the server reports. Through a
-            // tunnel or a published container port, that can be a different server's socket.
-            .prefer_socket(false)
+            .init(vec![include_str!("../sql/smoke_test/set_session.sql")])
             // Avoids a query for the server's limit. All packets are far below 1 MiB.
             .max_allowed_packet(Some(1 << 20))
-            // Half the timeout, because `try_addresses` makes two attempts.
-            .tcp_connect_timeout(Some(timeout / 2))
-            // The default is no timeout. `GET_LOCK` waits up to 1 s, so 1 s needs a margin.
+            // After a timeout, the driver would read a late reply as that to the next statement:
+            // safe only because the program ends. `GET_LOCK` waits 1 s, so 1 s needs a margin.
             .read_timeout(Some(timeout + Duration::from_millis(500)));
         let opts = Opts::from(builder);
         let host = opts.get_ip_or_hostname();
-        let tls = if opts.get_ssl_opts().is_some() { "on" } else { "off" };
-        let name = format!("{host}:{}, TLS {tls}", opts.get_tcp_port());
-        if tls == "off" && !matches!(&*host, "127.0.0.1" | "[::1]" | "localhost") {
-            warn!("{name}: not encrypted: add ssl-mode=VERIFY_IDENTITY to DATABASE_URL");
+        let is_loopback = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => host.trim_end_matches('.') == "localhost",
+        };
+        let tls = match opts.get_ssl_opts() {
+            None => "TLS off",
+            Some(tls) if tls.accept_invalid_certs() || tls.skip_domain_validation() => NOT_VERIFIED,
+            Some(_) => "TLS on",
+        };
+        let name = format!("{host}:{}, {tls}", opts.get_tcp_port());
+        if tls == NOT_VERIFIED || (tls == "TLS off" && !is_loopback) {
+            warn!("{name}: for TLS with verification, use ?root_cert_path=/path/to/ca.pem");
         }
         Ok(Self { name, opts, timeout })
-    }
-
-    /// Turns the error of a step into a failure. `connecting` is as in `diagnose`.
-    fn failure(&self, step: &str, error: &(dyn StdError + 'static), connecting: bool) -> Failure {
-        // An error that is not a driver error is the text of an unexpected result.
-        let Some(error) = error.downcast_ref::<Error>() else {
-            return Failure(Failed, format!("{}: {step}: {error}", self.name));
-        };
-        // `Display` of `Error` wraps these texts, as in `IoError { ... }`.
-        let cause = match (error, io_error(error)) {
-            (_, Some(error)) if matches!(error.kind(), TimedOut | WouldBlock) => {
-                format!("timed out after {} s", self.timeout.as_secs())
-            }
-            (_, Some(error)) => error.to_string(),
-            (Error::MySqlError(error), _) => error.to_string().replace('\n', " "),
-            (Error::DriverError(error), _) => error.to_string(),
-            (Error::TlsError(error), _) => error.to_string(),
-            (Error::CodecError(error), _) => error.to_string(),
-            _ => error.to_string(),
-        };
-        let (outcome, remedy) = diagnose(error, connecting, self.opts.get_ssl_opts().is_some());
-        let separator = if remedy.is_empty() { "" } else { "; " };
-        Failure(outcome, format!("{}: {step}: {cause}{separator}{remedy}", self.name))
     }
 }
 
@@ -355,45 +345,24 @@ fn variable(name: &str, default: &str) -> Result<String, String> {
     value.into_string().map_err(|_| format!("{name} is not valid UTF-8"))
 }
 
-/// Converts a connection string. The error says what is wrong with it and never shows the password.
+/// Reads a connection URL. The error says what is wrong with it and never shows the password.
 fn read_url(url: &str) -> Result<Opts, String> {
     const FORM: &str = "use mysql://user:password@host:4000/database";
-    const TLS: &str = "use ssl-mode=VERIFY_IDENTITY; for a private CA, add ssl-ca=/path/to/ca.pem";
     let is_quote_or_space = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
     if url.starts_with(is_quote_or_space) || url.ends_with(is_quote_or_space) {
         return Err("remove the quotes or whitespace around the URL".to_owned());
     }
-    let (scheme, rest) = url.split_once("://").unwrap_or_default();
-    let scheme = scheme.to_lowercase();
-    if !matches!(&*scheme, "mysql" | "mysql2" | "tidb") && !scheme.starts_with("mysql+") {
-        return Err(format!("not a MySQL URL: {FORM}"));
-    }
+    // In a password such as `1/b`, the driver would take `1` for the port and `b` for the database.
+    let (_, rest) = url.split_once("://").unwrap_or_default();
     let (base, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-    // In a password such as `a/b`, the driver would take `a` for the port and `b` for the database.
     let (_, database) = base.split_once('/').unwrap_or_default();
     if database.contains(['/', '@']) || parameters.contains('@') || rest.contains('#') {
         return Err("percent-encode / ? # @ in user and password as %2F %3F %23 %40".to_owned());
     }
-    // Sets, because a repeated option does not conflict with itself. Its first word is its kind.
-    let mut options = BTreeSet::new();
-    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let Some(option) = driver_option(key, value) else {
-            // Omits the value, which may be a password, as in `?password=...`.
-            return Err(format!("parameter {key} or its value is not supported; for TLS, {TLS}"));
-        };
-        options.insert(option);
+    if let Err(mysql::UrlError::ParseError(error)) = Opts::from_url(url) {
+        return Err(format!("{error}: {FORM}, with an IPv6 address in brackets"));
     }
-    let kinds: BTreeSet<_> = options.iter().map(|option| option.split('_').next()).collect();
-    if kinds.len() < options.len() {
-        return Err(format!("conflicting TLS parameters: {TLS}"));
-    }
-    let url = format!("mysql://{base}?{}", Vec::from_iter(options).join("&"));
-    let opts = Opts::from_url(&url).map_err(|error| match error {
-        UrlError::ParseError(error) => format!("{error}: {FORM}"),
-        UrlError::BadUrl => format!("invalid hostname (only ASCII is supported): {FORM}"),
-        error => error.to_string(),
-    })?;
+    let opts = Opts::from(connection_options(url)?);
     let problem = match &*opts.get_db_name().unwrap_or_default().to_lowercase() {
         "" => "no database name",
         "information_schema" | "metrics_schema" | "mysql" | "performance_schema" | "sys" => {
@@ -402,49 +371,17 @@ fn read_url(url: &str) -> Result<Opts, String> {
         // TiDB puts the name in backticks at login and does not escape backticks in it.
         name if name.contains(['`', '\0']) => "backtick or NUL in the database name",
         _ if opts.get_tcp_port() == 0 => "invalid port 0",
-        _ => return with_tls(opts),
+        _ => return check_files(opts),
     };
     Err(format!("{problem}: {FORM}"))
 }
 
-/// Translates a URL parameter of other MySQL clients into the driver's, if it is supported.
-fn driver_option(key: &str, value: &str) -> Option<String> {
-    let key = key.to_lowercase().replace(['-', '_'], "");
-    // The driver would read a `+` as a space.
-    let path = value.replace('+', "%2B");
-    let mut value = value.to_lowercase().replace('-', "_").replace("%7b", "{").replace("%7d", "}");
-    // The JSON of Node.js clients may be percent-encoded. TLS 1.2 is the driver's minimum, too.
-    for json in ["%22", "%3a", "%2c", "\"", ":", ",", "minversiontlsv1.2"] {
-        value = value.replace(json, "");
-    }
-    let option = match (&*key, &*value) {
-        (_, "") => return None,
-        ("sslca" | "sslcert" | "rootcertpath", _) => return Some(format!("root_cert_path={path}")),
-        ("certchainpath", _) => return Some(format!("cert_chain_path={path}")),
-        ("privkeypath", _) => return Some(format!("priv_key_path={path}")),
-        ("charset", "utf8mb4") | ("sslmode", "disabled") => "",
-        ("sslmode", "required") | ("ssl", "{rejectunauthorizedfalse}") => {
-            "danger_accept_invalid_certs=true"
-        }
-        ("sslmode", "verify_ca") => "danger_skip_domain_validation=true",
-        // Any TLS option turns TLS on. This one keeps the full verification.
-        ("sslmode", "verify_identity")
-        | ("sslaccept", "strict")
-        | ("sslverifycert" | "sslverifyidentity", "true")
-        | ("ssl", "{}" | "{rejectunauthorizedtrue}") => "danger_accept_invalid_certs=false",
-        _ => return None,
-    };
-    Some(option.to_owned())
-}
-
-/// Turns TLS on for hosts under tidbcloud.com. The error names a file that cannot be used.
-fn with_tls(opts: Opts) -> Result<Opts, String> {
-    let is_tidb_cloud = opts.get_ip_or_hostname().trim_end_matches('.').ends_with(".tidbcloud.com");
-    let ssl_opts = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
-    let Some(ssl_opts) = ssl_opts else { return Ok(opts) };
-    let identity = ssl_opts.client_identity();
+/// Returns the options, or an error that names a certificate file that cannot be used.
+fn check_files(opts: Opts) -> Result<Opts, String> {
+    let tls = opts.get_ssl_opts();
+    let identity = tls.and_then(SslOpts::client_identity);
     let files = [
-        ssl_opts.root_cert_path(),
+        tls.and_then(SslOpts::root_cert_path),
         identity.map(ClientIdentity::cert_chain_path),
         identity.map(ClientIdentity::priv_key_path),
     ];
@@ -453,180 +390,208 @@ fn with_tls(opts: Opts) -> Result<Opts, String> {
             return Err(format!("cannot read '{}' as a PEM file", file.display()));
         }
     }
-    Ok(OptsBuilder::from_opts(opts).ssl_opts(ssl_opts).into())
+    Ok(opts)
 }
 
-// ---- Supporting code: connects, waits for its turn, protects other tables ----------------------
+// ---- Supporting code: connects, waits for its turn, protects other tables -----------------------
 
-/// Connects, waits until no other run uses the database, and refuses to go on if a table or view
-/// has one of our names but was not created by this program.
-fn open_session(server: &Server) -> Result<PooledConn, Failure> {
+/// Connects. After an error that may be temporary, tries again until the timeout. A thread does it,
+/// because the driver has no timeout for DNS lookups, and exceeds its timeout in a TLS handshake.
+/// The last attempt may add a pause of 0.2 s, and wait 1 s for the lock.
+fn connect(server: &Server) -> Result<PooledConn, Failure> {
+    let limit = server.timeout + Duration::from_secs(2);
+    let (sender, receiver) = mpsc::channel();
+    let server = server.clone();
+    thread::spawn(move || {
+        let start = Instant::now();
+        let mut result = try_to_connect(&server);
+        if let Err(failure @ Failure { meaning: Temporary(_), .. }) = &result {
+            info!("retrying for up to {} s: {}: {failure}", server.timeout.as_secs(), server.name);
+        }
+        while let Err(Failure { meaning: Temporary(_), .. }) = result
+            && start.elapsed() < server.timeout
+        {
+            thread::sleep(Duration::from_millis(200));
+            result = try_to_connect(&server);
+        }
+        sender.send(result)
+    });
+    let timed_out = |_| Err(in_step(CONNECT)(Error::IoError(TimedOut.into())));
+    receiver.recv_timeout(limit).unwrap_or_else(timed_out)
+}
+
+/// Connects, acquires the lock of the database, and refuses to go on if a table or view has one of
+/// our names but was not created by this program. Creates the database if it does not exist.
+fn try_to_connect(server: &Server) -> Result<PooledConn, Failure> {
     // The standard library's `OnceLock` has no stable `get_or_try_init` yet.
-    let pool = POOL.get_or_try_init(|| wait_for_pool(server))?;
-    let mut conn = pool.get_conn().map_err(|error| server.failure("connect", &error, true))?;
-    let tables = include_str!("../sql/1c_find_other_tables.sql");
-    let (version, table): (String, Option<String>) = query_row(&mut conn, tables)
-        .map_err(|error| server.failure("look for other tables", &error, false))?;
-    if let Some(table) = table {
-        let message = format!(
-            "{}: {table} was not created by this program: drop that table or view if you do not \
-             need it, or use another database in DATABASE_URL",
-            server.name
-        );
-        return Err(Failure(NotTested, message));
-    }
+    let pool = POOL.get_or_try_init(|| Pool::new(server.opts.clone())).map_err(in_step(CONNECT))?;
     let database = server.opts.get_db_name().unwrap_or_default();
-    info!("server {version} at {}, database {database}", server.name);
-    Ok(conn)
-}
-
-/// Opens the pool. After an error that may be temporary, retries until the timeout.
-fn wait_for_pool(server: &Server) -> Result<Pool, Failure> {
-    let start = Instant::now();
-    let mut result = open_locked_pool(server);
-    if let Err(Failure(Retry, message)) = &result {
-        info!("retrying for up to {} s: {message}", server.timeout.as_secs());
+    let mut conn = match pool.get_conn() {
+        // Error 1049: unknown database. `read_url` rejects backticks in its name.
+        Err(Error::MySqlError(MySqlError { code: 1049, .. })) => {
+            let no_database = OptsBuilder::from_opts(server.opts.clone()).db_name(None::<&str>);
+            let mut conn = Conn::new(no_database).map_err(in_step(CONNECT))?;
+            conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{database}`"))
+                .map_err(in_step("create the database"))?;
+            info!("created database {database}");
+            pool.get_conn()
+        }
+        result => result,
     }
-    while matches!(result, Err(Failure(Retry, _))) && start.elapsed() < server.timeout {
-        thread::sleep(Duration::from_millis(200));
-        result = open_locked_pool(server);
-    }
-    result
-}
-
-/// Opens the pool and acquires the lock of the database on its only connection. Each attempt opens
-/// a new pool, because TiDB 6.5 and 7.1 can close the connection if several runs wait for the lock.
-fn open_locked_pool(server: &Server) -> Result<Pool, Failure> {
-    let pool = open_pool(server)?;
-    let mut conn = pool.get_conn().map_err(|error| server.failure("connect", &error, true))?;
-    match query_row(&mut conn, include_str!("../sql/1b_get_lock.sql")) {
-        Ok(true) => Ok(pool),
-        Ok(false) => {
-            let message = format!(
-                "{}: another run is using this database, or a statement of an earlier run is still \
-                 waiting, usually for an open transaction: run SHOW PROCESSLIST on each TiDB \
-                 server, or increase TIDB_TIMEOUT",
-                server.name
-            );
-            Err(Failure(Retry, message))
+    .map_err(in_step(CONNECT))?;
+    match conn.query_first_opt(include_str!("../sql/smoke_test/get_lock.sql")) {
+        Ok(Some(Ok(true))) => {}
+        Ok(_) => {
+            let cause = "another session holds the lock of the database".to_owned();
+            let remedy = "another run may be in progress, or a statement of an earlier run may be \
+                waiting for an open transaction or a dead TiDB server: wait two minutes, or run \
+                SHOW PROCESSLIST on each TiDB server";
+            return Err(Failure { step: LOCK, cause, meaning: Temporary(remedy) });
         }
         // Error 1235: not supported.
         Err(Error::MySqlError(MySqlError { code: 1235, .. })) => {
             warn!("{}: TiDB before v6.1 has no GET_LOCK: avoid concurrent runs", server.name);
-            Ok(pool)
         }
-        Err(error) => Err(server.failure("get the lock", &error, false)),
+        Err(error) => return Err(in_step(LOCK)(error)),
+    }
+    let query = include_str!("../sql/smoke_test/find_other_tables.sql");
+    let row = conn.query_first_opt(query).and_then(|row| Ok(row.ok_or(UnexpectedPacket)??));
+    let (version, table): (String, Option<String>) = row.map_err(in_step(LOOK))?;
+    if let Some(table) = table {
+        let cause = format!("{table} was not created by this program");
+        let remedy = "drop that table or view, or use another database in DATABASE_URL";
+        return Err(Failure { step: LOOK, cause, meaning: NotTested(remedy) });
+    }
+    info!("server {version} at {}, database {database}", server.name);
+    Ok(conn)
+}
+
+// ---- Supporting code: why a run did not pass, what that means, and what to do -------------------
+
+/// The steps in which some errors have a meaning of their own.
+const CONNECT: &str = "connect";
+const LOCK: &str = "get the lock";
+const LOOK: &str = "look for other tables";
+const DROP: &str = "drop users and orders";
+
+/// Why a run did not pass. Its text is one line: the step, the cause, and what to do.
+struct Failure {
+    step: &'static str,
+    cause: String,
+    meaning: Meaning,
+}
+
+/// What a failure means for the run. The text says what to do, if that is known.
+enum Meaning {
+    /// The deployment failed.
+    Failed(&'static str),
+    /// The deployment failed, but while connecting, another attempt may succeed.
+    Temporary(&'static str),
+    /// Nothing was tested or changed.
+    NotTested(&'static str),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let (Failed(remedy) | Temporary(remedy) | NotTested(remedy)) = self.meaning;
+        let separator = if remedy.is_empty() { "" } else { "; " };
+        write!(f, "{}: {}{separator}{remedy}", self.step, self.cause)
     }
 }
 
-/// Runs a query and returns its first row.
-fn query_row<T: FromRow>(conn: &mut PooledConn, sql: &str) -> mysql::Result<T> {
-    Ok(conn.query_first_opt(sql)?.ok_or(DriverError::UnexpectedPacket)??)
-}
-
-/// Opens a pool. Creates the database if it does not exist.
-fn open_pool(server: &Server) -> Result<Pool, Failure> {
-    let failure = |error: Error| server.failure("connect", &error, true);
-    match try_addresses(&server.opts, Pool::new) {
-        // Error 1049: unknown database.
-        Err(Error::MySqlError(MySqlError { code: 1049, .. })) => {}
-        result => return result.map_err(failure),
+/// Returns a function that turns an error of the driver into the failure of a step.
+fn in_step(step: &'static str) -> impl Fn(Error) -> Failure {
+    move |error| {
+        // `Display` of `Error` wraps these texts, as in `IoError { ... }`.
+        let cause = match (&error, io_error(&error)) {
+            (_, Some(error)) if matches!(error.kind(), TimedOut | WouldBlock) => {
+                "timed out (TIDB_TIMEOUT)".to_owned()
+            }
+            (_, Some(error)) => error.to_string(),
+            (Error::MySqlError(error), _) => error.to_string().replace('\n', " "),
+            (Error::DriverError(error), _) => error.to_string(),
+            (Error::TlsError(error), _) => error.to_string(),
+            (Error::CodecError(error), _) => error.to_string(),
+            (error, _) => error.to_string(),
+        };
+        let meaning = meaning_of(&error, step, &cause);
+        Failure { step, cause, meaning }
     }
-    let no_database = OptsBuilder::from_opts(server.opts.clone()).db_name(None::<&str>);
-    let mut conn = try_addresses(&no_database.into(), Conn::new).map_err(failure)?;
-    // The name has no backtick: `read_url` rejects backticks.
-    let name = server.opts.get_db_name().unwrap_or_default();
-    conn.query_drop(format!("CREATE DATABASE IF NOT EXISTS `{name}`"))
-        .map_err(|error| server.failure("create the database", &error, false))?;
-    info!("created database {name}");
-    try_addresses(&server.opts, Pool::new).map_err(failure)
 }
 
-/// Connects with `open`. The driver tries only the first address of a name; for `localhost`, this
-/// is often `::1`. If it is unreachable, tries again with an IPv4 bind address: then the driver
-/// tries all IPv4 addresses. Returns the first error if none can be reached.
-fn try_addresses<T>(opts: &Opts, open: impl Fn(Opts) -> mysql::Result<T>) -> mysql::Result<T> {
-    let is_unreachable = |result: &mysql::Result<T>| {
-        matches!(result, Err(Error::DriverError(CouldNotConnect(_) | ConnectTimeout)))
-    };
-    let first = open(opts.clone());
-    if !is_unreachable(&first) {
-        return first;
-    }
-    let ipv4 = Some((Ipv4Addr::UNSPECIFIED, 0));
-    let second = open(OptsBuilder::from_opts(opts.clone()).bind_address(ipv4).into());
-    if is_unreachable(&second) { first } else { second }
-}
-
-// ---- Supporting code: what an error means, and what to do --------------------------------------
-
-/// Returns what an error means for the run, and what to do about it, if that is known. `connecting`
-/// is true until the server has accepted the login and the session settings.
-fn diagnose(error: &Error, connecting: bool, tls: bool) -> (Outcome, &'static str) {
-    const ADDRESS: &str = "check host and port (TiDB: 4000), then firewalls and IP access lists";
+/// Returns what an error means, and what to do. TiDB's own error codes start at 8000.
+fn meaning_of(error: &Error, step: &str, cause: &str) -> Meaning {
+    const CONFLICT: &str = "conflict with another session: try again";
+    const FILES: &str = "check the CA and client certificate files";
+    let says = |text: &str| cause.contains(text);
     match (error, io_error(error).map(io::Error::kind)) {
-        (Error::MySqlError(error), _) => diagnose_server_error(error, connecting),
-        (Error::TlsError(_), _) => (NotTested, "check the CA and client certificate files"),
-        (Error::DriverError(CouldNotConnect(Some((_, _, ConnectionRefused)))), _) => {
-            (Retry, "start TiDB (locally: `make tidb`) or correct DATABASE_URL (TiDB's port: 4000)")
-        }
-        (Error::DriverError(CouldNotConnect(_)), _) => {
-            (Retry, "check the host in DATABASE_URL, and the network")
-        }
-        (Error::DriverError(TlsNotSupported), _) => {
-            (Failed, "set up TLS in TiDB, or remove the TLS parameters from DATABASE_URL")
-        }
-        (Error::DriverError(ConnectTimeout), _) => (Failed, ADDRESS),
-        (_, Some(TimedOut | WouldBlock)) if connecting => (Failed, ADDRESS),
-        (_, Some(TimedOut | WouldBlock)) => (
-            Failed,
-            "a session may have an open transaction on users or orders: commit it or roll it back \
-             (to find it, query mysql.tidb_mdl_view as administrator; with `make tidb`, run SHOW \
-             PROCESSLIST). Otherwise, a TiDB server may have just started or stopped (wait two \
-             minutes), or TiDB may be unable to reach PD (cluster metadata) or TiKV (storage)",
+        (Error::MySqlError(error), _) => match error.code {
+            1040 => Temporary("close other connections, or increase max_connections"),
+            1044 | 1142 => Failed("grant the privileges in sql/0_create_database_and_user.sql"),
+            1045 => Failed(
+                "check user and password (in a URL, % is %25); if the account requires TLS, add \
+                 ?root_cert_path=/path/to/ca.pem to DATABASE_URL",
+            ),
+            1050 | 1146 | 1205 | 1213 | 8028 | 8113 | 9007 => Temporary(CONFLICT),
+            1105 | 1193 if says("tidb_low_resolution_tso") => {
+                NotTested("the server is not TiDB, which uses port 4000")
+            }
+            1105 | 3159 if says("insecure transport") => {
+                Failed("add ?root_cert_path=ca.pem for TLS")
+            }
+            1105 if says("Missing user name prefix") => {
+                Failed("copy it from the TiDB Cloud console")
+            }
+            1105 if says("fails to connect to TiDB") || says("No available TiDB instances") => {
+                Temporary("TiProxy has no TiDB server: start TiDB")
+            }
+            1105 if says("pessimistic lock retry limit") || says("lock wait timeout") => {
+                Temporary(CONFLICT)
+            }
+            // TiDB 6.5 and 7.1 report lock contention this way.
+            1105 if step == LOCK && says("interface conversion") => Temporary(CONFLICT),
+            8027 | 9001..=9003 | 9005 | 9012 => Failed("check PD, TiKV, TiFlash and the network"),
+            _ => Failed(""),
+        },
+        (Error::DriverError(CouldNotConnect(Some((_, _, ConnectionRefused)))), _) => Temporary(
+            "start TiDB (locally: `make tidb`), or correct host and port (TiDB's port: 4000; \
+             instead of localhost, try 127.0.0.1)",
         ),
-        (_, Some(InvalidData)) if tls => (
-            Failed,
-            "the server's certificate must be X.509 version 3, unexpired, valid for this hostname, \
-             from a public CA or the CA in ssl-ca; also check the CA and client certificates",
-        ),
-        // Or TiDB requires TLS: the driver cannot parse that error, because it has no SQL state.
-        (Error::CodecError(_), None) | (_, Some(InvalidData)) => (
-            Failed,
-            "not the MySQL protocol: correct host and port; if the server requires TLS, add \
-             ssl-mode=VERIFY_IDENTITY to DATABASE_URL",
-        ),
-        (_, Some(_)) if connecting => {
-            (Retry, "connection closed: the server is starting or stopping, or is not TiDB")
+        (Error::DriverError(CouldNotConnect(_) | ConnectTimeout), _) => {
+            Temporary("check the host in DATABASE_URL, and the network")
         }
-        (_, Some(_)) => (Failed, "connection closed: the server stopped or the session was killed"),
-        _ => (Failed, ""),
-    }
-}
-
-/// Like `diagnose`, for an error that the server sent. TiDB's own codes start at 8000.
-fn diagnose_server_error(error: &MySqlError, connecting: bool) -> (Outcome, &'static str) {
-    const CONFLICT: &str = "write conflict or lock wait: another attempt usually succeeds";
-    // TiDB 6.5 and 7.1 report contention as "interface conversion".
-    const CONTENTION: [&str; 3] =
-        ["pessimistic lock retry limit", "lock wait timeout", "interface conversion"];
-    let says = |text: &str| error.message.contains(text);
-    match error.code {
-        1040 if connecting => (Retry, "close other connections, or increase max_connections"),
-        1044 | 1142 => (Failed, "grant the privileges in sql/0_create_database_and_user.sql"),
-        1045 => (
-            Failed,
-            "check user and password (in a URL, % is %25); if the account requires TLS, add \
-             ssl-mode=VERIFY_IDENTITY to DATABASE_URL",
+        (Error::DriverError(TlsNotSupported), _) => Failed("set up TLS or remove its parameters"),
+        (Error::TlsError(_), _) => NotTested(FILES),
+        // Invalid Base64 in a PEM file. Errors of the TLS handshake are `CodecError`s.
+        (Error::IoError(_), _) if says("InvalidCharacter") || says("Padding") => NotTested(FILES),
+        (_, Some(TimedOut | WouldBlock)) => match step {
+            CONNECT => {
+                Failed("check host, port, firewalls, IP access lists; TiDB or a proxy may hang")
+            }
+            DROP => Failed(
+                "a session may have an open transaction on users or orders: commit it or roll \
+                 it back (as an administrator, query mysql.tidb_mdl_view; with `make tidb`, run \
+                 SHOW PROCESSLIST); or PD, TiKV or another TiDB server is down or restarting",
+            ),
+            _ => Failed(
+                "PD, TiKV or another TiDB server may be down or restarting: wait two minutes",
+            ),
+        },
+        (_, Some(InvalidData)) if says("invalid peer certificate") => Failed(
+            "the server's certificate must be X.509 version 3, unexpired, valid for this \
+             hostname, from a public CA or the CA in root_cert_path",
         ),
-        1050 | 1146 | 8028 | 8113 => (Failed, "another run may be using this database: try again"),
-        1193 if connecting => (NotTested, "the server is not TiDB, which uses port 4000"),
-        1205 | 1213 | 9007 => (Retry, CONFLICT),
-        8027 | 9001..=9003 | 9005 | 9012 => (Failed, "check PD, TiKV, TiFlash and the network"),
-        3159 | 1105 if says("insecure transport") => (Failed, "add ssl-mode=VERIFY_IDENTITY"),
-        1105 if says("Missing user name prefix") => (Failed, "copy it from the TiDB Cloud console"),
-        1105 if CONTENTION.into_iter().any(says) => (Retry, CONFLICT),
-        _ => (Failed, ""),
+        // If TiDB requires TLS, the driver cannot parse TiDB's error: it has no SQL state.
+        (Error::CodecError(_), None) | (_, Some(InvalidData)) => Failed(
+            "not the MySQL protocol, or TLS failed: check host and port, client certificates, \
+             and PROXY protocol (on both sides or on neither); if the server requires TLS, add \
+             ?root_cert_path=/path/to/ca.pem to DATABASE_URL",
+        ),
+        (_, Some(_)) if step == CONNECT => {
+            Temporary("connection closed: the server is starting or stopping, or is not TiDB")
+        }
+        (_, Some(_)) => Failed("connection closed by TiDB, by KILL, or by a proxy's idle limit"),
+        _ => Failed(""),
     }
 }
 

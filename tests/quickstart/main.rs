@@ -8,8 +8,10 @@ mod command_line;
 mod faults;
 mod make;
 mod ownership;
+
 mod proxy;
 mod readme;
 mod support;
+mod tls;
 mod tutorial;
 mod urls;

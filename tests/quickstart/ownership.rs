@@ -69,8 +69,7 @@ fn cleanup_drops_its_two_tables_and_nothing_else() {
         "CREATE TABLE cleanup.users (id INT) COMMENT 'tidb-rust-mysql-quickstart'",
     ]);
     for _ in 0..2 {
-        let cleaned = run(quickstart(server.port, "cleanup").arg("--cleanup"));
-        assert!(cleaned.assert_passed().stderr.contains("clean up"), "{cleaned:?}");
+        run(quickstart(server.port, "cleanup").arg("--cleanup")).assert_passed();
         assert_eq!(server.rows::<String>("SHOW TABLES IN cleanup"), ["orders_view", "others"]);
     }
 }

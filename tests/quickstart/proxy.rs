@@ -123,6 +123,9 @@ impl Proxy {
     }
 }
 
+/// The payload of an answer that says that one row was changed.
+pub const ONE_ROW_CHANGED: [u8; 7] = [0, 1, 0, 2, 0, 0, 0];
+
 /// The payload of a server's error.
 pub fn error_packet(code: u16, text: &str) -> Vec<u8> {
     [&[0xff], &code.to_le_bytes()[..], b"#HY000", text.as_bytes()].concat()

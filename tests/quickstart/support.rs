@@ -46,7 +46,7 @@ impl Server {
 
     /// Starts a server on a free port.
     pub fn start() -> Self {
-        Self::on_port(free_port(), temporary_folder().keep(), "")
+        Self::on_port(free_port(), temporary_folder().keep(), "socket = ''")
     }
 
     /// Starts a server in a folder with this configuration, and waits until it greets.
@@ -57,7 +57,7 @@ impl Server {
         let keep = r#""$@" & read -r _; kill -9 $!; wait; rm -rf "$PWD""#;
         let mut keeper = Command::new("sh");
         keeper.args(["-c", keep, "keeper"]).arg(binary).args(["-P", &port.to_string()]);
-        keeper.args(["-store", "unistore", "-path", "", "-host", "127.0.0.1", "-socket", ""]);
+        keeper.args(["-store", "unistore", "-path", "", "-host", "127.0.0.1"]);
         keeper.args(["-L", "error", "-report-status=false", "-temp-dir", ".", "-log-file", "log"]);
         keeper.args(["-config", "config.toml"]).envs(ENVIRONMENT).env("TMPDIR", &folder);
         // Ctrl-C must not end the shell before it has cleaned up.

@@ -3,4 +3,4 @@ CREATE TABLE orders (
     uid INTEGER,
     price FLOAT,
     PRIMARY KEY (oid)
-) COMMENT = 'tidb-rust-mysql-quickstart'
+)

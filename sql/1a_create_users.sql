@@ -3,4 +3,4 @@ CREATE TABLE users (
     name VARCHAR(50),
     gender ENUM('Female', 'Male'),
     PRIMARY KEY (uid)
-) COMMENT = 'tidb-rust-mysql-quickstart'
+)
