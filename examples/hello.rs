@@ -1,17 +1,16 @@
 //! The shortest program: connects, inserts a row, and reads it. Run `cargo run --example hello`.
 
-use mysql::Pool;
 use mysql::prelude::Queryable;
+use mysql::{Opts, OptsBuilder, Pool, SslOpts};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::var("DATABASE_URL")
         .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test".to_owned());
-    let pool = Pool::new(url.as_str())?;
-    let mut conn = pool.get_conn()?;
-    conn.query_drop(
-        "CREATE TABLE IF NOT EXISTS rust_quickstart_users
-        (id BIGINT AUTO_RANDOM PRIMARY KEY, name VARCHAR(50) NOT NULL, age INT NOT NULL)",
-    )?;
+    let mut conn = Pool::new(connection_options(&url)?)?.get_conn()?;
+    // AUTO_RANDOM spreads the rows of a growing table over the cluster, unlike AUTO_INCREMENT.
+    let create = "CREATE TABLE IF NOT EXISTS rust_quickstart_users
+        (id BIGINT AUTO_RANDOM PRIMARY KEY, name VARCHAR(50) NOT NULL, age INT NOT NULL)";
+    conn.query_drop(create)?;
     let insert = "INSERT INTO rust_quickstart_users (name, age) VALUES (?, ?)";
     conn.exec_drop(insert, ("Ada", 36))?;
     for row in conn.exec_opt("SELECT name, age FROM rust_quickstart_users", ())? {
@@ -19,4 +18,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{name} is {age}");
     }
     Ok(())
+}
+
+/// Reads a URL. TLS is on for TiDB Cloud, and with `?root_cert_path=/path/to/ca.pem`.
+fn connection_options(url: &str) -> Result<OptsBuilder, String> {
+    let help = "use mysql://user:password@host:4000/database; for TiDB Cloud, remove the ? and all \
+        that follows (TLS is on); for a private CA, use ?root_cert_path=/path/to/ca.pem";
+    let opts = Opts::from_url(url).map_err(|error| format!("{error}: {help}"))?;
+    let is_tidb_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
+    let tls = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
+    // Otherwise the driver may switch to a Unix socket: without TLS, and perhaps another server's.
+    Ok(OptsBuilder::from_opts(opts).ssl_opts(tls).prefer_socket(false))
 }

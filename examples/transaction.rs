@@ -1,42 +1,45 @@
-//! Transfers money between two accounts in one transaction: both balances change, or neither does.
-//! It also handles a duplicate key, calculates with DECIMAL values, and retries after a conflict.
-//! Run it with `cargo run --example transaction`.
+//! Transfers money between two accounts, in two threads at once: in each transaction, both balances
+//! change, or neither does. Run it with `cargo run --example transaction`.
 
 use std::{error::Error, thread, time::Duration};
 
 use mysql::prelude::Queryable;
-use mysql::{Conn, Opts, OptsBuilder, TxOpts};
+use mysql::{Opts, OptsBuilder, Pool, SslOpts, TxOpts};
 
-// AUTO_RANDOM spreads the rows of a growing table over the cluster. The tutorial's tables have
-// AUTO_INCREMENT, because the tutorial expects the ids 1, 2, 3.
-const CREATE: &str = "CREATE TABLE IF NOT EXISTS rust_quickstart_accounts (
-    id BIGINT AUTO_RANDOM PRIMARY KEY,
-    owner VARCHAR(50) NOT NULL UNIQUE,
-    balance DECIMAL(20, 2) NOT NULL
-)";
-const OPEN: &str = "INSERT INTO rust_quickstart_accounts (owner, balance) VALUES (?, ?)";
-const FIND: &str = "SELECT id FROM rust_quickstart_accounts WHERE owner = ?";
+const CREATE: &str = "CREATE TABLE IF NOT EXISTS rust_quickstart_accounts
+    (owner VARCHAR(50) PRIMARY KEY, balance DECIMAL(20, 2) NOT NULL)";
+const OPEN: &str = "INSERT IGNORE INTO rust_quickstart_accounts VALUES ('Ada', 100), ('Ben', 100)";
 const LIST: &str = "SELECT owner, balance FROM rust_quickstart_accounts ORDER BY owner";
-// FOR UPDATE locks the row until the transaction ends. Without CAST, TiDB would convert the string
-// to a floating-point number, and large amounts would lose digits.
-const LOCK: &str = "SELECT CAST(? AS DECIMAL(20, 2)) BETWEEN 0.01 AND balance
-    FROM rust_quickstart_accounts WHERE id = ? FOR UPDATE";
-const SUBTRACT: &str = "UPDATE rust_quickstart_accounts
-    SET balance = balance - CAST(? AS DECIMAL(20, 2)) WHERE id = ?";
+// FOR UPDATE locks the row until the transaction ends, and reads its newest version. Without CAST,
+// TiDB would convert the string to a floating-point number, and large amounts would lose digits.
+const LOCK: &str = "SELECT 1 FROM rust_quickstart_accounts WHERE owner = ? FOR UPDATE";
+const CAN_PAY: &str = "SELECT CAST(? AS DECIMAL(20, 2)) BETWEEN 0.01 AND balance
+    FROM rust_quickstart_accounts WHERE owner = ? FOR UPDATE";
 const ADD: &str = "UPDATE rust_quickstart_accounts
-    SET balance = balance + CAST(? AS DECIMAL(20, 2)) WHERE id = ?";
+    SET balance = balance + CAST(? AS DECIMAL(20, 2)) WHERE owner = ?";
+const SUBTRACT: &str = "UPDATE rust_quickstart_accounts
+    SET balance = balance - CAST(? AS DECIMAL(20, 2)) WHERE owner = ?";
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut conn = connect()?;
+/// An error that a thread can return.
+type AnyError = Box<dyn Error + Send + Sync>;
+
+fn main() -> Result<(), AnyError> {
+    let url = std::env::var("DATABASE_URL")
+        .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test".to_owned());
+    let pool = Pool::new(connection_options(&url)?)?;
+    let mut conn = pool.get_conn()?;
     conn.query_drop(CREATE)?;
-    let ada = open_account(&mut conn, "Ada", "100.00")?;
-    let ben = open_account(&mut conn, "Ben", "0.00")?;
-    for amount in ["30.05", "1000.00"] {
-        match retry(|| transfer(&mut conn, ada, ben, amount)) {
-            Ok(()) => println!("transferred {amount}"),
-            Err(error) if error.is::<mysql::Error>() => return Err(error),
-            Err(error) => println!("rolled back {amount}: {error}"),
-        }
+    conn.query_drop(OPEN)?;
+    // The threads share the pool. A thread that lives longer than `pool` takes a `pool.clone()`.
+    let pay = |from, to| (0..50).try_for_each(|_| retry(|| transfer(&pool, from, to, "1.25")));
+    let (paid, paid_back) = thread::scope(|scope| {
+        let other = scope.spawn(|| pay("Ada", "Ben"));
+        (pay("Ben", "Ada"), other.join())
+    });
+    paid?;
+    paid_back.map_err(|_| "a thread panicked")??;
+    if let Err(error) = retry(|| transfer(&pool, "Ada", "Ben", "1000.00")) {
+        println!("rolled back 1000.00: {error}");
     }
     for row in conn.exec_opt(LIST, ())? {
         let (owner, balance): (String, String) = row?;
@@ -45,39 +48,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Connects to the TiDB in `DATABASE_URL`.
-fn connect() -> Result<Conn, Box<dyn Error>> {
-    let url = std::env::var("DATABASE_URL")
-        .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test".to_owned());
-    let opts = Opts::from_url(&url).map_err(|error| {
-        format!("{error}; for TLS, use mysql://…?root_cert_path=/path/to/ca.pem")
-    })?;
-    // Otherwise the driver may switch to the Unix socket that the server reports.
-    Ok(Conn::new(OptsBuilder::from_opts(opts).prefer_socket(false))?)
-}
-
-/// Opens an account and returns the id that TiDB assigned. Each owner has only one account.
-fn open_account(conn: &mut Conn, owner: &str, balance: &str) -> Result<u64, Box<dyn Error>> {
-    match conn.exec_drop(OPEN, (owner, balance)) {
-        Ok(()) => Ok(conn.last_insert_id()),
-        // Duplicate key
-        Err(mysql::Error::MySqlError(error)) if error.code == 1062 => {
-            println!("{owner} has an account");
-            Ok(conn.exec_first(FIND, (owner,))?.ok_or("no such account")?)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Transfers an amount. If this fails, `tx` is dropped, which rolls the transaction back.
-fn transfer(conn: &mut Conn, from: u64, to: u64, amount: &str) -> Result<(), Box<dyn Error>> {
-    let mut tx = conn.start_transaction(TxOpts::default())?;
-    // Locks the rows in id order: otherwise, transfers in opposite directions could deadlock.
-    for id in [from.min(to), from.max(to)] {
-        let can_pay: bool = tx.exec_first(LOCK, (amount, id))?.ok_or("no such account")?;
-        if id == from && !can_pay {
-            return Err("invalid amount or not enough money".into());
-        }
+fn transfer(pool: &Pool, from: &str, to: &str, amount: &str) -> Result<(), AnyError> {
+    let mut tx = pool.start_transaction(TxOpts::default())?;
+    // In one order for all: otherwise, transfers in opposite directions could deadlock.
+    for owner in [from.min(to), from.max(to)] {
+        tx.exec_drop(LOCK, (owner,))?;
+    }
+    let can_pay: bool = tx.exec_first_opt(CAN_PAY, (amount, from))?.ok_or("no such account")??;
+    if !can_pay {
+        return Err("invalid amount or not enough money".into());
     }
     let subtracted = tx.exec_iter(SUBTRACT, (amount, from))?.affected_rows();
     let added = tx.exec_iter(ADD, (amount, to))?.affected_rows();
@@ -89,9 +69,7 @@ fn transfer(conn: &mut Conn, from: u64, to: u64, amount: &str) -> Result<(), Box
 
 /// Runs a transaction. After a conflict with another transaction, retries it up to nine times, with
 /// a pause that doubles from 2 ms to 512 ms. Returns all other errors immediately.
-fn retry<T>(
-    mut transaction: impl FnMut() -> Result<T, Box<dyn Error>>,
-) -> Result<T, Box<dyn Error>> {
+fn retry<T>(mut transaction: impl FnMut() -> Result<T, AnyError>) -> Result<T, AnyError> {
     for attempt in 1..10 {
         match transaction() {
             Err(error) if is_conflict(&*error) => {
@@ -105,6 +83,19 @@ fn retry<T>(
 
 /// Returns whether TiDB's developer guide recommends a retry of the transaction after this error.
 fn is_conflict(error: &(dyn Error + 'static)) -> bool {
-    let Some(mysql::Error::MySqlError(error)) = error.downcast_ref() else { return false };
+    let Some(mysql::Error::MySqlError(error)) = error.downcast_ref() else {
+        return false;
+    };
     matches!(error.code, 1213 | 8002 | 8022 | 8028 | 9007)
+}
+
+/// Reads a URL. TLS is on for TiDB Cloud, and with `?root_cert_path=/path/to/ca.pem`.
+fn connection_options(url: &str) -> Result<OptsBuilder, String> {
+    let help = "use mysql://user:password@host:4000/database; for TiDB Cloud, remove the ? and all \
+        that follows (TLS is on); for a private CA, use ?root_cert_path=/path/to/ca.pem";
+    let opts = Opts::from_url(url).map_err(|error| format!("{error}: {help}"))?;
+    let is_tidb_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
+    let tls = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
+    // Otherwise the driver may switch to a Unix socket: without TLS, and perhaps another server's.
+    Ok(OptsBuilder::from_opts(opts).ssl_opts(tls).prefer_socket(false))
 }

@@ -1,80 +1,57 @@
-//! Writes and reads rows as a Rust struct: a NULL is a `None`, an ENUM value is a Rust enum, and a
-//! DECIMAL is a `String`, which keeps all its digits.
-//! Run it with `cargo run --example typed_rows`.
-
-use std::error::Error;
+//! Writes and reads rows as a Rust struct. Run it with `cargo run --example typed_rows`.
 
 use mysql::prelude::Queryable;
-use mysql::{Conn, Opts, OptsBuilder};
+use mysql::{Conn, Opts, OptsBuilder, SslOpts};
 
-const CREATE: &str = "CREATE TABLE IF NOT EXISTS rust_quickstart_editions (
-    title VARCHAR(50) PRIMARY KEY,
-    pages INT,
-    format ENUM('Paper', 'Audio') NOT NULL,
-    price DECIMAL(10, 2) NOT NULL
-)";
+const CREATE: &str = "CREATE TABLE IF NOT EXISTS rust_quickstart_editions
+    (title VARCHAR(50) PRIMARY KEY, pages INT, format ENUM('Paper', 'Audio') NOT NULL,
+    price DECIMAL(10, 2) NOT NULL)";
 // REPLACE instead of INSERT, so that the example can run again.
 const WRITE: &str = "REPLACE INTO rust_quickstart_editions (title, pages, format, price)
     VALUES (?, ?, ?, ?)";
-const READ: &str =
-    "SELECT title, pages, format, price FROM rust_quickstart_editions ORDER BY title";
+const READ: &str = "SELECT title, pages, format, price FROM rust_quickstart_editions";
 
-#[derive(Debug)]
-enum Format {
-    Paper,
-    Audio,
-}
-
+/// A row. With the feature `derive` of the `mysql` crate, `#[derive(FromRow)]` reads it by name.
 #[derive(Debug)]
 struct Edition {
     title: String,
     /// The column can be NULL.
     pages: Option<u32>,
-    format: Format,
+    /// An ENUM. For a Rust enum, see `Gender` in `src/main.rs`.
+    format: String,
+    /// A DECIMAL: `String` keeps all digits. To calculate, use the crate `rust_decimal`, and the
+    /// feature of that name of `mysql`. For DATETIME, use `chrono` or `time` in the same way.
     price: String,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut conn = connect()?;
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let url = std::env::var("DATABASE_URL")
+        .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test".to_owned());
+    let mut conn = Conn::new(connection_options(&url)?)?;
     conn.query_drop(CREATE)?;
-    let (title, price) = ("Letters".to_owned(), "9.90".to_owned());
-    write(&mut conn, &Edition { title, pages: None, format: Format::Audio, price })?;
-    let (title, price) = ("Notes".to_owned(), "12.50".to_owned());
-    write(&mut conn, &Edition { title, pages: Some(66), format: Format::Paper, price })?;
+    let edition = Edition {
+        title: "Letters".to_owned(),
+        pages: None,
+        format: "Audio".to_owned(),
+        price: "9.90".to_owned(),
+    };
+    conn.exec_drop(WRITE, (edition.title, edition.pages, edition.format, edition.price))?;
+    // If a row does not fit the tuple, such as one with an unexpected NULL, or with a DATETIME for a
+    // `String`, `exec_opt` returns an error; `exec` panics.
     for row in conn.exec_opt(READ, ())? {
-        println!("{:?}", read_edition(row?)?);
+        let (title, pages, format, price) = row?;
+        println!("{:?}", Edition { title, pages, format, price });
     }
     Ok(())
 }
 
-/// Connects to the TiDB in `DATABASE_URL`.
-fn connect() -> Result<Conn, Box<dyn Error>> {
-    let url = std::env::var("DATABASE_URL")
-        .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test".to_owned());
-    let opts = Opts::from_url(&url).map_err(|error| {
-        format!("{error}; for TLS, use mysql://…?root_cert_path=/path/to/ca.pem")
-    })?;
-    // Otherwise the driver may switch to the Unix socket that the server reports.
-    Ok(Conn::new(OptsBuilder::from_opts(opts).prefer_socket(false))?)
-}
-
-/// Writes an edition.
-fn write(conn: &mut impl Queryable, edition: &Edition) -> mysql::Result<()> {
-    let format = match edition.format {
-        Format::Paper => "Paper",
-        Format::Audio => "Audio",
-    };
-    conn.exec_drop(WRITE, (&edition.title, edition.pages, format, &edition.price))
-}
-
-/// Converts a row to an edition. `exec_opt` returns an error for a row that cannot be converted to
-/// this tuple, such as one with an unexpected NULL; `exec` would panic.
-fn read_edition(row: (String, Option<u32>, String, String)) -> Result<Edition, Box<dyn Error>> {
-    let (title, pages, format, price) = row;
-    let format = match format.as_str() {
-        "Paper" => Format::Paper,
-        "Audio" => Format::Audio,
-        _ => return Err(format!("unknown format {format}").into()),
-    };
-    Ok(Edition { title, pages, format, price })
+/// Reads a URL. TLS is on for TiDB Cloud, and with `?root_cert_path=/path/to/ca.pem`.
+fn connection_options(url: &str) -> Result<OptsBuilder, String> {
+    let help = "use mysql://user:password@host:4000/database; for TiDB Cloud, remove the ? and all \
+        that follows (TLS is on); for a private CA, use ?root_cert_path=/path/to/ca.pem";
+    let opts = Opts::from_url(url).map_err(|error| format!("{error}: {help}"))?;
+    let is_tidb_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
+    let tls = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
+    // Otherwise the driver may switch to a Unix socket: without TLS, and perhaps another server's.
+    Ok(OptsBuilder::from_opts(opts).ssl_opts(tls).prefer_socket(false))
 }

@@ -8,6 +8,7 @@ mod command_line;
 mod faults;
 mod make;
 mod ownership;
+mod programs;
 
 mod proxy;
 mod readme;
