@@ -12,11 +12,11 @@ tidb: ## run TiDB on 127.0.0.1 until you press Ctrl-C
 	@tidb/tidb.sh
 
 # The tests mostly wait, so run more of them at once than there are cores.
-test: lint target/tidb-server ## check format and lints, and run the tests on a real TiDB
+test: target/tidb-server ## run the tests on a real TiDB
 	@RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((4 * $$(nproc)))} cargo test --locked
 
 # Clippy findings are warnings, because new versions add lints. CLIPPY='-D warnings' makes them errors.
-lint: ## check the format and the lints
+lint: ## check format and lints (needs rustfmt and clippy)
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- $(CLIPPY)
 

@@ -27,6 +27,6 @@ fn connection_options(url: &str) -> Result<OptsBuilder, String> {
     let opts = Opts::from_url(url).map_err(|error| format!("{error}: {help}"))?;
     let is_tidb_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
     let tls = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
-    // Otherwise the driver may switch to a Unix socket: without TLS, and perhaps another server's.
+    // Otherwise the driver may switch to a Unix socket: no TLS, and perhaps another server.
     Ok(OptsBuilder::from_opts(opts).ssl_opts(tls).prefer_socket(false))
 }

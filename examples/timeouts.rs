@@ -1,9 +1,8 @@
 //! Limits how long a program waits for TiDB. Run `cargo run --example timeouts`.
 
-use std::time::Duration;
-
 use mysql::prelude::Queryable;
 use mysql::{Conn, Opts, OptsBuilder, SslOpts};
+use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::var("DATABASE_URL")
@@ -14,10 +13,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // The driver's limits, for all other statements, and for a server that hangs. Not for a
         // `Pool`: it could hand on a connection whose reply is late.
         .tcp_connect_timeout(Some(Duration::from_secs(5)))
-        .read_timeout(Some(Duration::from_secs(1)));
+        .read_timeout(Some(Duration::from_secs(2)));
     let opts = Opts::from(builder);
     let mut conn = Conn::new(opts.clone())?;
-    for statement in ["DO SLEEP(2)", "SELECT 42"] {
+    for statement in ["DO SLEEP(3)", "SELECT 42"] {
         let result: mysql::Result<Option<u8>> = conn.query_first(statement);
         println!("{statement}: {result:?}");
         // After an error that is not TiDB's reply, the reply may still come, and the driver would
@@ -36,6 +35,6 @@ fn connection_options(url: &str) -> Result<OptsBuilder, String> {
     let opts = Opts::from_url(url).map_err(|error| format!("{error}: {help}"))?;
     let is_tidb_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
     let tls = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
-    // Otherwise the driver may switch to a Unix socket: without TLS, and perhaps another server's.
+    // Otherwise the driver may switch to a Unix socket: no TLS, and perhaps another server.
     Ok(OptsBuilder::from_opts(opts).ssl_opts(tls).prefer_socket(false))
 }

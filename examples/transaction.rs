@@ -1,14 +1,13 @@
-//! Transfers money between two accounts, in two threads at once: in each transaction, both balances
-//! change, or neither does. Run it with `cargo run --example transaction`.
-
-use std::{error::Error, thread, time::Duration};
+//! Transfers money between two accounts in two threads. Run `cargo run --example transaction`.
 
 use mysql::prelude::Queryable;
 use mysql::{Opts, OptsBuilder, Pool, SslOpts, TxOpts};
+use std::{error::Error, thread, time::Duration};
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS rust_quickstart_accounts
     (owner VARCHAR(50) PRIMARY KEY, balance DECIMAL(20, 2) NOT NULL)";
-const OPEN: &str = "INSERT IGNORE INTO rust_quickstart_accounts VALUES ('Ada', 100), ('Ben', 100)";
+const OPEN: &str = "INSERT IGNORE INTO rust_quickstart_accounts (owner, balance)
+    VALUES ('Ada', 100), ('Ben', 100)";
 const LIST: &str = "SELECT owner, balance FROM rust_quickstart_accounts ORDER BY owner";
 // FOR UPDATE locks the row until the transaction ends, and reads its newest version. Without CAST,
 // TiDB would convert the string to a floating-point number, and large amounts would lose digits.
@@ -36,8 +35,7 @@ fn main() -> Result<(), AnyError> {
         let other = scope.spawn(|| pay("Ada", "Ben"));
         (pay("Ben", "Ada"), other.join())
     });
-    paid?;
-    paid_back.map_err(|_| "a thread panicked")??;
+    paid.and(paid_back.map_err(|_| "a thread panicked")?)?;
     if let Err(error) = retry(|| transfer(&pool, "Ada", "Ben", "1000.00")) {
         println!("rolled back 1000.00: {error}");
     }
@@ -50,20 +48,19 @@ fn main() -> Result<(), AnyError> {
 
 /// Transfers an amount. If this fails, `tx` is dropped, which rolls the transaction back.
 fn transfer(pool: &Pool, from: &str, to: &str, amount: &str) -> Result<(), AnyError> {
-    let mut tx = pool.start_transaction(TxOpts::default())?;
+    // If all connections of the pool are in use, `get_conn` would wait indefinitely.
+    let mut conn = pool.try_get_conn(Duration::from_secs(10))?;
+    let mut tx = conn.start_transaction(TxOpts::default())?;
     // In one order for all: otherwise, transfers in opposite directions could deadlock.
     for owner in [from.min(to), from.max(to)] {
-        tx.exec_drop(LOCK, (owner,))?;
+        let _: u8 = tx.exec_first_opt(LOCK, (owner,))?.ok_or("no such account")??;
     }
     let can_pay: bool = tx.exec_first_opt(CAN_PAY, (amount, from))?.ok_or("no such account")??;
     if !can_pay {
         return Err("invalid amount or not enough money".into());
     }
-    let subtracted = tx.exec_iter(SUBTRACT, (amount, from))?.affected_rows();
-    let added = tx.exec_iter(ADD, (amount, to))?.affected_rows();
-    if subtracted != 1 || added != 1 {
-        return Err("a balance was not updated".into());
-    }
+    tx.exec_drop(SUBTRACT, (amount, from))?;
+    tx.exec_drop(ADD, (amount, to))?;
     Ok(tx.commit()?)
 }
 
@@ -96,6 +93,6 @@ fn connection_options(url: &str) -> Result<OptsBuilder, String> {
     let opts = Opts::from_url(url).map_err(|error| format!("{error}: {help}"))?;
     let is_tidb_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
     let tls = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
-    // Otherwise the driver may switch to a Unix socket: without TLS, and perhaps another server's.
+    // Otherwise the driver may switch to a Unix socket: no TLS, and perhaps another server.
     Ok(OptsBuilder::from_opts(opts).ssl_opts(tls).prefer_socket(false))
 }

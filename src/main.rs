@@ -59,8 +59,7 @@ struct UserOrder {
 
 /// Step 1: creates both tables, and fails if one of them exists.
 fn create_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
-    // Comments each table with the name of the program that owns it: the smoke test drops only its
-    // own tables. In a copy of this code, the package has a different name.
+    // Marks each table with its owner's name: the smoke test drops no table of a copy of this code.
     let comment = concat!("COMMENT = '", env!("CARGO_PKG_NAME"), "'");
     // One call per statement: the driver does not report an error in the second of two statements.
     conn.query_drop(include_str!("../sql/1a_create_users.sql").to_owned() + comment)?;
@@ -100,14 +99,13 @@ fn set_price(conn: &mut impl Queryable, oid: i32, price: f32) -> mysql::Result<u
 
 /// Step 5: returns a user's name with the price of each of their orders, ordered by `oid`.
 fn user_orders(conn: &mut impl Queryable, uid: i32) -> mysql::Result<Vec<UserOrder>> {
+    let mut orders = Vec::new();
     // `exec` would panic on a row that cannot be converted, such as one with a NULL.
-    let rows = conn.exec_opt(include_str!("../sql/5_join_users_orders.sql"), (uid,))?;
-    rows.into_iter()
-        .map(|row| {
-            let (name, price): (String, f32) = row?;
-            Ok(UserOrder { name, price })
-        })
-        .collect()
+    for row in conn.exec_opt(include_str!("../sql/5_join_users_orders.sql"), (uid,))? {
+        let (name, price) = row?;
+        orders.push(UserOrder { name, price });
+    }
+    Ok(orders)
 }
 
 // ---- Supporting code: the steps as a smoke test -------------------------------------------------

@@ -9,7 +9,6 @@ mod faults;
 mod make;
 mod ownership;
 mod programs;
-
 mod proxy;
 mod readme;
 mod support;

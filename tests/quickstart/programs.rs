@@ -8,11 +8,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 
-use crate::proxy::{Proxy, Verdict};
+use crate::proxy::{Proxy, Verdict, error_packet};
 use crate::support::{
-    Run, Server, free_port, quickstart, root, run, temporary_folder, url, without_settings,
+    LINE, Run, Server, free_port, quickstart, root, run, temporary_folder, url, without_settings,
 };
-use crate::tls::{Ca, Kind};
+use crate::tls::TlsServer;
 
 /// A `main` for the part to copy, in which each function is used.
 const COPIED_MAIN: &str = r#"
@@ -20,15 +20,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::var("DATABASE_URL")?;
     let mut conn = mysql::Pool::new(connection_options(&url)?)?.get_conn()?;
     create_tables(&mut conn)?;
-    let user = |name: &str, gender| User { name: name.to_owned(), gender };
-    insert_users(&mut conn, &[user("Eve", Gender::Female), user("Bob", Gender::Male)])?;
-    insert_orders(&mut conn, &[Order { uid: 2, price: 1.5 }, Order { uid: 2, price: 2.5 }])?;
+    insert_users(&mut conn, &[User { name: "Ben".to_owned(), gender: Gender::Male }])?;
+    insert_orders(&mut conn, &[Order { uid: 1, price: 1.5 }, Order { uid: 1, price: 2.5 }])?;
     delete_order(&mut conn, 1)?;
-    set_price(&mut conn, 2, 3.5)?;
-    println!("{:?}", user_orders(&mut conn, 2)?);
+    set_price(&mut conn, 2, 8.5)?;
+    for UserOrder { name, price } in user_orders(&mut conn, 1)? {
+        println!("{name} {price}");
+    }
+    let _ = Gender::Female;
     Ok(())
 }
 "#;
+
+/// What each program prints on a first run.
+const OUTPUTS: [&str; 6] = [
+    LINE,
+    "Ada is 36\n",
+    "Edition { title: \"Letters\", pages: None, format: \"Audio\", price: \"9.90\" }\n",
+    "rolled back 1000.00: invalid amount or not enough money\nAda: 100.00\nBen: 100.00\n",
+    "DO SLEEP(3): Err(CodecError { IO error: `Resource temporarily unavailable (os error 11)' })
+SELECT 42: Ok(Some(42))\n",
+    "Ben 8.5\n",
+];
 
 /// The paths of all programs. The first one is the binary, the last one the copied program.
 fn programs() -> &'static [PathBuf] {
@@ -46,8 +59,9 @@ fn programs() -> &'static [PathBuf] {
         };
         let copied = compile_copied_part(&path("/libmysql-", ".rlib"));
         let mut programs = vec![PathBuf::from(env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart"))];
-        programs
-            .extend(["hello", "typed_rows", "transaction"].map(|name| path("/examples/", name)));
+        programs.extend(
+            ["hello", "typed_rows", "transaction", "timeouts"].map(|name| path("/examples/", name)),
+        );
         programs.push(copied);
         programs
     })
@@ -74,27 +88,18 @@ fn compile_copied_part(mysql: &Path) -> PathBuf {
 /// A host of TiDB Cloud
 const CLOUD: &str = "gateway01.us-east-1.prod.aws.tidbcloud.com";
 
-/// Runs a program in a mount namespace, in which another file can be `/etc/hosts`.
-fn run_with_hosts(program: &Path, hosts: &Path, url: &str) -> Run {
-    let mut unshare = Command::new("unshare");
-    without_settings(&mut unshare);
-    let script = r#"mount --bind "$0" /etc/hosts && exec "$1""#;
-    unshare.args(["--map-root-user", "--mount", "sh", "-c", script]).arg(hosts).arg(program);
-    run(unshare.env("DATABASE_URL", url))
-}
-
-fn run_program(program: &Path, url: &str) -> Run {
-    let mut command = Command::new(program);
+/// Runs a program, if `hosts` is given, in a mount namespace in which this file is `/etc/hosts`.
+fn run_program(program: &Path, url: &str, hosts: Option<&Path>) -> Run {
+    let mut command = Command::new(if hosts.is_some() { "unshare" } else { "env" });
     without_settings(&mut command);
-    run(command.env("DATABASE_URL", url))
+    if let Some(hosts) = hosts {
+        let script = r#"mount --bind "$0" /etc/hosts && exec "$1""#;
+        command.args(["--map-root-user", "--mount", "sh", "-c", script]).arg(hosts);
+    }
+    run(command.arg(program).env("DATABASE_URL", url))
 }
 
-#[track_caller]
-fn assert_success(program: &Path, run: &Run) {
-    assert!(run.status == Some(0) && !run.stdout.is_empty(), "{}: {run:#?}", program.display());
-}
-
-/// Fails unless the last line on stderr contains these words.
+/// Fails unless the run failed, and the last line on stderr contains these words.
 #[track_caller]
 fn assert_failure(program: &Path, run: &Run, words: &[&str]) {
     let error = run.stderr.lines().last().unwrap_or_default();
@@ -104,66 +109,62 @@ fn assert_failure(program: &Path, run: &Run, words: &[&str]) {
 
 #[test]
 fn tls_is_on_and_verified_for_tidb_cloud_in_each_program() {
-    let folder = temporary_folder().keep();
-    let hosts = folder.join("hosts");
+    let tls = TlsServer::start(CLOUD);
+    let hosts = tls.server.folder.join("hosts");
     fs::write(&hosts, format!("127.0.0.1 localhost {CLOUD}\n")).unwrap();
-    let mut probe = Command::new("unshare");
-    if run(probe.args(["--map-root-user", "--mount", "true"])).status != Some(0) {
+    let hosts = Some(&*hosts);
+    if run_program(Path::new("true"), "", hosts).status != Some(0) {
         // Not `eprintln!`, which the test harness captures.
         let message = "NOT RUN: tls_is_on_and_verified_for_tidb_cloud_in_each_program, because \
             `unshare --map-root-user --mount` is refused";
         writeln!(std::io::stderr(), "{message}").unwrap();
         return;
     }
-    let ca = Ca::new(&folder, "ca.pem");
-    ca.issue(CLOUD, &folder, "server", Kind::Valid);
-    let config = "socket = ''\nsecurity = { ssl-cert = 'server.pem', ssl-key = 'server-key.pem' }";
-    let server = Server::on_port(free_port(), folder.clone(), config);
     for (number, program) in programs().iter().enumerate() {
-        server.execute(&[&format!("CREATE DATABASE program_{number}")]);
-        let url = format!("mysql://root@{CLOUD}:{}/program_{number}", server.port);
-        let refused = run_with_hosts(program, &hosts, &url);
+        tls.server.execute(&[&format!("CREATE DATABASE program_{number}")]);
+        let url = format!("mysql://root@{CLOUD}:{}/program_{number}", tls.server.port);
+        let refused = run_program(program, &url, hosts);
         assert_failure(program, &refused, &["invalid peer certificate: UnknownIssuer"]);
-        let url = format!("{url}?root_cert_path={}/ca.pem", folder.display());
-        assert_success(program, &run_with_hosts(program, &hosts, &url));
+        let url = format!("{url}?root_cert_path={}", tls.ca.display());
+        assert_eq!(run_program(program, &url, hosts).stdout, OUTPUTS[number]);
     }
 }
 
 #[test]
-fn each_program_connects_without_tls_and_refuses_parameters_of_other_clients() {
-    let server = Server::shared();
-    for (number, program) in programs().iter().enumerate() {
-        let database = format!("program_{number}");
-        server.execute(&[&format!("CREATE DATABASE {database}")]);
-        let url = url(server.port, &database);
-        assert_success(program, &run_program(program, &url));
-        let refused = run_program(program, &format!("{url}?ssl-mode=VERIFY_IDENTITY"));
-        assert_failure(program, &refused, &["`ssl-mode'", "?root_cert_path=/path/to/ca.pem"]);
-    }
-    // The tables of the copied program are not the smoke test's.
-    let words = ["was not created by this program"];
-    let database = format!("program_{}", programs().len() - 1);
-    run(quickstart(server.port, &database)).assert_failed(2, &words);
-    let kept: Vec<String> = server.rows(&format!("SELECT name FROM {database}.users"));
-    assert_eq!(kept, ["Eve", "Bob"]);
-}
-
-#[test]
-fn no_program_leaves_its_url_for_a_unix_socket() {
-    // Not under `target/`, because the path of a socket has at most 107 bytes.
+fn each_program_connects_over_tcp_and_refuses_parameters_of_other_clients() {
+    // The driver would leave TCP for this socket. Its path has at most 107 bytes, so it is in /tmp.
     let folder = tempfile::tempdir().unwrap().keep();
     let socket = format!("socket = '{}/tidb.sock'", folder.display());
     let server = Server::on_port(free_port(), folder, &socket);
     for (number, program) in programs().iter().enumerate() {
-        let writes = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&writes);
+        let seen = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&seen);
         let proxy = Proxy::start(server.port, move |packet| {
-            counter.fetch_add(usize::from(packet.asks(" INTO ")), SeqCst);
+            let is_statement = packet.asks(" INTO ") || packet.asks("SLEEP");
+            counter.fetch_add(usize::from(is_statement), SeqCst);
             Verdict::Pass
         });
         server.execute(&[&format!("CREATE DATABASE program_{number}")]);
         let url = url(proxy.port, &format!("program_{number}"));
-        assert_success(program, &run_program(program, &url));
-        assert!(writes.load(SeqCst) > 0, "{} writes over the socket", program.display());
+        let passed = run_program(program, &url, None);
+        assert_eq!((passed.status, &*passed.stdout), (Some(0), OUTPUTS[number]), "{passed:#?}");
+        assert!(seen.load(SeqCst) > 0, "{} uses the socket", program.display());
+        let refused = run_program(program, &format!("{url}?ssl-mode=VERIFY_IDENTITY"), None);
+        assert_failure(program, &refused, &["`ssl-mode'", "?root_cert_path=/path/to/ca.pem"]);
     }
+    // The tables of the copied program are not the smoke test's.
+    let database = format!("program_{}", programs().len() - 1);
+    let words = [&*format!("{database}.orders was not created by this program")];
+    run(quickstart(server.port, &database)).assert_failed(2, &words);
+    assert_eq!(server.rows::<String>(&format!("SELECT name FROM {database}.users")), ["Ben"]);
+}
+
+#[test]
+fn a_transaction_is_retried_after_a_conflict() {
+    let server = Server::shared();
+    server.execute(&["CREATE DATABASE conflict"]);
+    let conflict = error_packet(9007, "Write conflict");
+    let proxy = Proxy::answering(server.port, "COMMIT", 3, &conflict);
+    let passed = run_program(&programs()[3], &url(proxy.port, "conflict"), None);
+    assert_eq!(passed.stdout, OUTPUTS[3], "{passed:#?}");
 }

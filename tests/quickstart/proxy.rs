@@ -75,6 +75,23 @@ impl Proxy {
         proxy
     }
 
+    /// Starts a proxy that gives this answer to the client's first `times` packets with this text.
+    pub fn answering(
+        server_port: u16,
+        text: &'static str,
+        times: usize,
+        answer: &[u8],
+    ) -> Arc<Self> {
+        let (answer, mut answers) = (answer.to_vec(), 0);
+        Self::start(server_port, move |packet| {
+            if packet.asks(text) && answers < times {
+                answers += 1;
+                return Verdict::Answer(answer.clone());
+            }
+            Verdict::Pass
+        })
+    }
+
     /// Connects a client with the server.
     fn connect(self: &Arc<Self>, client: &TcpStream) -> io::Result<()> {
         let server = TcpStream::connect(("127.0.0.1", self.server_port))?;
@@ -122,9 +139,6 @@ impl Proxy {
         }
     }
 }
-
-/// The payload of an answer that says that one row was changed.
-pub const ONE_ROW_CHANGED: [u8; 7] = [0, 1, 0, 2, 0, 0, 0];
 
 /// The payload of a server's error.
 pub fn error_packet(code: u16, text: &str) -> Vec<u8> {

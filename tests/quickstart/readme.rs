@@ -6,10 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::{
-    LINE, Server, TIDB_VERSION, free_port, quickstart, root, run, temporary_folder, url, with_url,
-    without_settings, write_script,
+    LINE, Server, TIDB_VERSION, free_port, quickstart, root, run, temporary_folder, url,
+    without_settings,
 };
-use crate::tls::TlsServer;
 
 /// A file of the repository.
 fn read(name: &str) -> String {
@@ -35,22 +34,32 @@ fn block(language: &str, words: &str) -> String {
     blocks(language).into_iter().find(|block| block.contains(words)).unwrap()
 }
 
-/// A shell in a folder, with the programs of its `bin/` in front.
+/// A shell in a folder, with the programs of its `.cargo/bin/` in front.
 fn shell(folder: &Path, script: &str) -> Command {
     let mut command = Command::new("sh");
     without_settings(&mut command);
-    let path = format!("{}:{}", folder.join("bin").display(), std::env::var("PATH").unwrap());
+    let path =
+        format!("{}:{}", folder.join(".cargo/bin").display(), std::env::var("PATH").unwrap());
     command.args(["-ec", script]).current_dir(folder).env("PATH", path);
     command
 }
 
 #[test]
-fn each_rust_block_is_in_the_source() {
+fn the_code_is_that_of_the_source() {
     let source = ["src/main.rs", "examples/hello.rs", "examples/transaction.rs"].map(read).concat();
     let blocks = blocks("rust");
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 6);
     for item in blocks.iter().flat_map(|block| block.trim_end().split("\n\n")) {
         assert!(source.contains(&format!("\n{item}\n")), "not in the source:\n{item}");
+    }
+    for name in [
+        "1a_create_users",
+        "2a_insert_users",
+        "3_delete_order",
+        "4_update_order",
+        "5_join_users_orders",
+    ] {
+        assert!(pages().contains(read(&format!("sql/{name}.sql")).trim()), "{name}");
     }
 }
 
@@ -61,29 +70,18 @@ fn the_log_is_that_of_a_run() {
     let log = run.assert_passed().stderr.replace(&server.port.to_string(), "4000");
     let log = log.replace("readme", "test_sqlalchemy");
     let shown = block("text", "[INFO ]");
-    // The time differs from run to run.
-    assert_eq!(shown.split("passed in ").next(), log.split("passed in ").next());
-    assert!(shown.ends_with(LINE));
-    assert!(log.contains(&format!("server 8.0.11-TiDB-{TIDB_VERSION} at ")));
+    let (first, last) = shown.split_once("...\n").unwrap();
+    assert!(log.contains(first) && last == LINE, "{log}");
+    assert!(first.contains(&format!("server 8.0.11-TiDB-{TIDB_VERSION} at ")));
 }
 
 #[test]
-fn versions_defaults_exit_statuses_and_links_agree_with_their_source() {
+fn versions_and_links_agree_with_their_source() {
     let readme = pages();
     assert!(readme.contains(concat!("/install) ", env!("CARGO_PKG_RUST_VERSION"), " or later")));
     let major = TIDB_VERSION.split_inclusive('.').next().unwrap();
     for (at, _) in readme.match_indices(major) {
         assert!(readme[at..].starts_with(TIDB_VERSION), "not {TIDB_VERSION}");
-    }
-    let help = run(with_url("").arg("--help")).stdout;
-    assert_eq!(help.matches("[default: ").count(), 3);
-    for text in help.split("[default: ").skip(1) {
-        let default = text.split(']').next().unwrap();
-        assert!(readme.contains(&format!("| `{default}` |")), "{default}");
-    }
-    for line in help.split_once("Exit status:\n").unwrap().1.lines() {
-        let (status, meaning) = line.trim().split_once(' ').unwrap();
-        assert!(readme.to_lowercase().contains(&format!("| {status} | {meaning}")), "{line}");
     }
     for (page, folder) in
         [("README.md", root().to_owned()), ("docs/smoke-test.md", root().join("docs"))]
@@ -111,27 +109,12 @@ fn a_project_of_ones_own_starts_as_the_shortest_program() {
 }
 
 #[test]
-fn the_image_has_what_it_copies_and_runs_the_binary() {
-    let dockerfile = read("Dockerfile");
-    let sources = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY "));
-    for words in sources.filter(|line| !line.starts_with("--from")) {
-        let names: Vec<_> = words.split(' ').collect();
-        assert!(names[..names.len() - 1].iter().all(|name| root().join(name).exists()), "{words}");
-    }
-    let name = env!("CARGO_PKG_NAME");
-    for words in [format!("/release/{name} /\n"), format!("ENTRYPOINT [\"/{name}\"]\n")] {
-        assert!(dockerfile.contains(&words), "no {words}");
-    }
-}
-
-#[test]
 fn smoke_tests_by_script_and_cron_report_what_they_must() {
     let home = temporary_folder();
     let home = home.path();
-    let program = concat!("exec ", env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart"), " \"$@\"");
-    write_script(&home.join("bin/tidb-rust-mysql-quickstart"), program);
-    // `~/.cargo/bin` is `bin`.
-    symlink(".", home.join(".cargo")).unwrap();
+    fs::create_dir_all(home.join(".cargo/bin")).unwrap();
+    let program = home.join(".cargo/bin/tidb-rust-mysql-quickstart");
+    symlink(env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart"), program).unwrap();
     let script = block("sh", "--cleanup");
     let cron_line = block("text", "*/5 * * * * ").replace("*/5 * * * * ", "");
     for (url, status, words) in [
@@ -139,49 +122,16 @@ fn smoke_tests_by_script_and_cron_report_what_they_must() {
         (url(free_port(), "d"), 1, "TiDB failed its smoke test\n"),
         ("mysql://".to_owned(), 2, "the smoke test could not run\n"),
     ] {
-        // A run that must pass gets a long timeout.
-        let timeout = if status == 0 { "60" } else { "1" };
         let mut smoke = shell(home, &script);
-        let smoke = run(smoke.env("DATABASE_URL", &url).env("TIDB_TIMEOUT", timeout));
+        let smoke = run(smoke.env("DATABASE_URL", &url).env("TIDB_TIMEOUT", "5"));
         assert_eq!((smoke.status, smoke.stdout.as_str()), (Some(status), words), "{smoke:#?}");
 
         fs::write(home.join(".tidb-smoke.env"), format!("DATABASE_URL='{url}'")).unwrap();
         // Cron runs a line in the home folder, with few variables.
         let mut cron = Command::new("sh");
         cron.args(["-c", &cron_line]).current_dir(home).env_clear().env("HOME", home);
-        let cron = run(cron.env("PATH", "/usr/bin:/bin").env("TIDB_TIMEOUT", timeout));
-        let lines = usize::from(status != 0);
-        assert_eq!((cron.status, cron.stderr.lines().count()), (Some(status), lines), "{cron:#?}");
-        assert_eq!(cron.stdout, "");
-    }
-}
-
-#[test]
-fn the_examples_print_what_readme_says_and_touch_only_their_own_tables() {
-    let server = Server::shared();
-    let run_examples = |url: &str| {
-        let names = ["typed_rows", "transaction", "hello"];
-        let script = names.map(|name| format!("cargo run -q --example {name}")).join(" && ");
-        run(shell(root(), &script).env("DATABASE_URL", url))
-    };
-    let others = ["users", "accounts", "books", "editions"];
-    server.execute(&["CREATE DATABASE examples"]);
-    for name in others {
-        let create = format!("CREATE TABLE examples.{name} (id INT)");
-        server.execute(&[&create, &format!("INSERT INTO examples.{name} VALUES (7)")]);
-    }
-    for url in
-        [url(server.port, "examples"), TlsServer::shared().url("native", "?root_cert_path={CA}")]
-    {
-        let first = run_examples(&url);
-        let expected = block("text", "Edition") + "Ada is 36\n";
-        assert_eq!((first.status, &first.stdout), (Some(0), &expected), "{}", first.stderr);
-        let second = first.stdout + "Ada is 36\n";
-        assert_eq!(run_examples(&url).stdout, second);
-    }
-    let tables = ["users", "editions", "accounts"].map(|name| format!("rust_quickstart_{name}"));
-    assert!(pages().contains(&format!("`DROP TABLE IF EXISTS {}`", tables.join(", "))));
-    for name in others {
-        assert_eq!(server.rows::<u8>(&format!("SELECT id FROM examples.{name}")), [7], "{name}");
+        let cron = run(cron.env("PATH", "/usr/bin:/bin").env("TIDB_TIMEOUT", "5"));
+        let is_silent = cron.stderr.is_empty() && cron.stdout.is_empty();
+        assert_eq!((cron.status, is_silent), (Some(status), status == 0), "{cron:#?}");
     }
 }

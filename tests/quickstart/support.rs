@@ -1,7 +1,7 @@
 //! What the tests share: TiDB servers, and runs of the binary.
 
 use std::borrow::BorrowMut;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -128,16 +128,6 @@ pub fn free_port() -> u16 {
     let ports = iter::repeat_with(|| process::id() + NEXT.fetch_add(1, Ordering::SeqCst));
     let mut ports = ports.map(|number| u16::try_from(10_000 + number % 20_000).unwrap());
     ports.find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).unwrap()
-}
-
-/// Writes a shell script. Another process writes it: if this one did, a process that another test
-/// starts could hold the file open, and the system would not run it ("Text file busy").
-pub fn write_script(path: &Path, text: &str) {
-    let mut install = Command::new("install");
-    install.args(["-D", "-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped());
-    let mut install = install.spawn().unwrap();
-    write!(install.stdin.take().unwrap(), "#!/bin/sh\n{text}\n").unwrap();
-    assert!(install.wait().unwrap().success());
 }
 
 /// Waits until a condition holds.

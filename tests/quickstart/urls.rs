@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Server, run, temporary_folder, with_url};
+use crate::support::{run, temporary_folder, with_url};
 
 /// Runs with a URL that contains `cret` only as a part of its password, and fails unless it is
 /// refused with these words and without the password.
@@ -22,15 +22,12 @@ fn strings_of_other_clients_are_refused_with_what_to_write() {
     ];
     for (url, words) in [
         ("mysql://u:secret@h:4000/d?ssl-mode=VERIFY_IDENTITY", "`ssl-mode'"),
-        ("mysql://u:secret@h:4000/d?ssl_mode=VERIFY_IDENTITY&ssl_ca=/ca.pem", "`ssl_"),
         ("mysql://u:secret@h:4000/d?sslaccept=strict", "`sslaccept'"),
-        ("mysql://u:secret@h:4000/d?sslMode=VERIFY_IDENTITY", "`sslMode'"),
         (r#"mysql://u:secret@h:4000/d?ssl={"rejectUnauthorized":true}"#, "`ssl'"),
         ("mysql://u:secret@h:4000/d?charset=utf8mb4", "`charset'"),
         ("mysql://u@h:4000/d?sslpassword=secret", "`sslpassword'"),
         ("mysql://u@h:4000/d?cert_chain_path=/x", "`priv_key_path'"),
         ("mysql+pymysql://u:secret@h:4000/d?ssl_ca=/ca.pem", "`mysql+pymysql'"),
-        ("mysql2://u:secret@h:4000/d?ssl_mode=verify_identity", "`mysql2'"),
         ("tidb://u:secret@h:4000/d?charset=utf8mb4", "`tidb'"),
         ("jdbc:mysql://u:secret@h:4000/d", "`jdbc'"),
         ("user:secret@tcp(h:4000)/d?tls=tidb", "`user'"),
@@ -47,13 +44,10 @@ fn a_misread_url_never_shows_the_password() {
         ("mysql://root:secret@127.0.0.1:99999/d", form),
         ("mysql://root:secret@127.0.0.1:0/d", "invalid port 0"),
         ("mysql://root:secret@127.0.0.1:4000", "no database name"),
-        ("mysql://root:secret@127.0.0.1:4000/mysql", "system schema"),
         ("mysql://root:secret@127.0.0.1:4000/Information_Schema", "system schema"),
         ("mysql://root:secret@127.0.0.1:4000/back%60tick", "backtick"),
         ("mysql://root:secret@::1:4000/d", "IPv6 address in brackets"),
-        ("mysql://root:secret@[::1/d", "IPv6 address in brackets"),
         ("mysql://root:secret@münchen.example/d", form),
-        ("\"mysql://root:secret@127.0.0.1/d\"", "quotes or whitespace"),
         ("mysql://root:secret@127.0.0.1/d'", "quotes or whitespace"),
         ("mysql://root:secret@127.0.0.1/d ", "quotes or whitespace"),
         ("mysql://root:secret@127.0.0.1:4000/d/e", "%2F"),
@@ -65,8 +59,6 @@ fn a_misread_url_never_shows_the_password() {
     ] {
         assert_refused(url, &[words]);
     }
-    let server = Server::shared();
-    assert!(server.rows::<String>("SHOW TABLES IN mysql LIKE 'users'").is_empty());
 }
 
 #[test]
