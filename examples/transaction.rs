@@ -9,7 +9,7 @@ const CREATE: &str = "CREATE TABLE IF NOT EXISTS rust_quickstart_accounts
 const OPEN: &str = "INSERT IGNORE INTO rust_quickstart_accounts (owner, balance)
     VALUES ('Ada', 100), ('Ben', 100)";
 const LIST: &str = "SELECT owner, balance FROM rust_quickstart_accounts ORDER BY owner";
-// FOR UPDATE locks the row until the transaction ends, and reads its newest version. Without CAST,
+// FOR UPDATE locks the row until the transaction ends, and reads its latest version. Without CAST,
 // TiDB would convert the string to a floating-point number, and large amounts would lose digits.
 const LOCK: &str = "SELECT 1 FROM rust_quickstart_accounts WHERE owner = ? FOR UPDATE";
 const CAN_PAY: &str = "SELECT CAST(? AS DECIMAL(20, 2)) BETWEEN 0.01 AND balance
@@ -29,7 +29,7 @@ fn main() -> Result<(), AnyError> {
     let mut conn = pool.get_conn()?;
     conn.query_drop(CREATE)?;
     conn.query_drop(OPEN)?;
-    // The threads share the pool. A thread that lives longer than `pool` takes a `pool.clone()`.
+    // The threads share the pool. A thread that outlives `pool` takes a `pool.clone()`.
     let pay = |from, to| (0..50).try_for_each(|_| retry(|| transfer(&pool, from, to, "1.25")));
     let (paid, paid_back) = thread::scope(|scope| {
         let other = scope.spawn(|| pay("Ada", "Ben"));
@@ -51,7 +51,7 @@ fn transfer(pool: &Pool, from: &str, to: &str, amount: &str) -> Result<(), AnyEr
     // If all connections of the pool are in use, `get_conn` would wait indefinitely.
     let mut conn = pool.try_get_conn(Duration::from_secs(10))?;
     let mut tx = conn.start_transaction(TxOpts::default())?;
-    // In one order for all: otherwise, transfers in opposite directions could deadlock.
+    // Lock in the same order everywhere: otherwise, opposite transfers could deadlock.
     for owner in [from.min(to), from.max(to)] {
         let _: u8 = tx.exec_first_opt(LOCK, (owner,))?.ok_or("no such account")??;
     }
@@ -86,13 +86,13 @@ fn is_conflict(error: &(dyn Error + 'static)) -> bool {
     matches!(error.code, 1213 | 8002 | 8022 | 8028 | 9007)
 }
 
-/// Reads a URL. TLS is on for TiDB Cloud, and with `?root_cert_path=/path/to/ca.pem`.
+/// Reads a URL. Enables TLS for TiDB Cloud, and if the URL has `root_cert_path`.
 fn connection_options(url: &str) -> Result<OptsBuilder, String> {
     let help = "use mysql://user:password@host:4000/database; for TiDB Cloud, remove the ? and all \
         that follows (TLS is on); for a private CA, use ?root_cert_path=/path/to/ca.pem";
     let opts = Opts::from_url(url).map_err(|error| format!("{error}: {help}"))?;
     let is_tidb_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
     let tls = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
-    // Otherwise the driver may switch to a Unix socket: no TLS, and perhaps another server.
+    // By default, the driver may switch to a Unix socket: no TLS, and perhaps another server.
     Ok(OptsBuilder::from_opts(opts).ssl_opts(tls).prefer_socket(false))
 }

@@ -8,15 +8,15 @@
 use mysql::prelude::Queryable;
 use mysql::{Opts, OptsBuilder, SslOpts, Value};
 
-/// Step 0: reads a connection URL. TLS is on for TiDB Cloud, and with `?root_cert_path=FILE`. Then
-/// call `Pool::new(connection_options(url)?)?` once, and `get_conn` on the pool in each thread.
+/// Step 0: reads a URL. Enables TLS for TiDB Cloud, and if the URL has `root_cert_path`. Then call
+/// `Pool::new(connection_options(url)?)?` once, and `get_conn` on the pool in each thread.
 fn connection_options(url: &str) -> Result<OptsBuilder, String> {
     let help = "use mysql://user:password@host:4000/database; for TiDB Cloud, remove the ? and all \
         that follows (TLS is on); for a private CA, use ?root_cert_path=/path/to/ca.pem";
     let opts = Opts::from_url(url).map_err(|error| format!("{error}: {help}"))?;
     let is_tidb_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
     let tls = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
-    // Otherwise the driver may switch to a Unix socket: no TLS, and perhaps another server.
+    // By default, the driver may switch to a Unix socket: no TLS, and perhaps another server.
     Ok(OptsBuilder::from_opts(opts).ssl_opts(tls).prefer_socket(false))
 }
 
@@ -59,7 +59,7 @@ struct UserOrder {
 
 /// Step 1: creates both tables, and fails if one of them exists.
 fn create_tables(conn: &mut impl Queryable) -> mysql::Result<()> {
-    // Marks each table with its owner's name: the smoke test drops no table of a copy of this code.
+    // Marks the tables as this program's: the smoke test drops only tables with this comment.
     let comment = concat!("COMMENT = '", env!("CARGO_PKG_NAME"), "'");
     // One call per statement: the driver does not report an error in the second of two statements.
     conn.query_drop(include_str!("../sql/1a_create_users.sql").to_owned() + comment)?;
@@ -132,13 +132,13 @@ static POOL: OnceCell<Pool> = OnceCell::new();
 /// What `--help` prints.
 const HELP: &str = "\
 Usage: tidb-rust-mysql-quickstart [--cleanup | --help | --version]
-Tests a TiDB deployment. Drops and creates the tables users and orders.
+Tests a TiDB deployment. Drops and recreates the tables users and orders.
   --cleanup      drop both tables after a successful run
   -h, --help     print this help
   -V, --version  print the version
 Environment variables:
   DATABASE_URL   [default: mysql://root@127.0.0.1:4000/test_sqlalchemy]
-  TIDB_TIMEOUT   timeout to connect, and of each reply, in seconds [default: 30]
+  TIDB_TIMEOUT   seconds to connect, and to wait for each reply [default: 30]
   RUST_LOG       off, error, warn, info, debug or trace [default: info]
 Exit status:
   0 the deployment passed
@@ -331,7 +331,7 @@ impl Server {
         };
         let name = format!("{host}:{}, {tls}", opts.get_tcp_port());
         if tls == NOT_VERIFIED || (tls == "TLS off" && !is_loopback) {
-            warn!("{name}: for TLS with verification, use ?root_cert_path=/path/to/ca.pem");
+            warn!("{name}: to encrypt and verify, add ?root_cert_path=/path/to/ca.pem");
         }
         Ok(Self { name, opts, timeout })
     }
@@ -358,7 +358,7 @@ fn read_url(url: &str) -> Result<Opts, String> {
         return Err("percent-encode / ? # @ in user and password as %2F %3F %23 %40".to_owned());
     }
     if let Err(mysql::UrlError::ParseError(error)) = Opts::from_url(url) {
-        return Err(format!("{error}: {FORM}, with an IPv6 address in brackets"));
+        return Err(format!("{error}: {FORM}; write an IPv6 address in brackets"));
     }
     let opts = Opts::from(connection_options(url)?);
     let problem = match &*opts.get_db_name().unwrap_or_default().to_lowercase() {
@@ -457,7 +457,7 @@ fn try_to_connect(server: &Server) -> Result<PooledConn, Failure> {
     let (version, table): (String, Option<String>) = row.map_err(in_step(LOOK))?;
     if let Some(table) = table {
         let cause = format!("{table} was not created by this program");
-        let remedy = "drop that table or view, or use another database in DATABASE_URL";
+        let remedy = "use another database in DATABASE_URL, or drop that table or view";
         return Err(Failure { step: LOOK, cause, meaning: NotTested(remedy) });
     }
     info!("server {version} at {}, database {database}", server.name);
@@ -532,10 +532,10 @@ fn meaning_of(error: &Error, step: &str, cause: &str) -> Meaning {
             ),
             1050 | 1146 | 1205 | 1213 | 8028 | 8113 | 9007 => Temporary(CONFLICT),
             1105 | 1193 if says("tidb_low_resolution_tso") => {
-                NotTested("the server is not TiDB, which uses port 4000")
+                NotTested("the server is not TiDB: check host and port (TiDB: 4000)")
             }
             1105 | 3159 if says("insecure transport") => {
-                Failed("add ?root_cert_path=ca.pem for TLS")
+                Failed("for TLS, add ?root_cert_path=FILE")
             }
             1105 if says("Missing user name prefix") => {
                 Failed("copy it from the TiDB Cloud console")
@@ -588,7 +588,7 @@ fn meaning_of(error: &Error, step: &str, cause: &str) -> Meaning {
         (_, Some(_)) if step == CONNECT => {
             Temporary("connection closed: the server is starting or stopping, or is not TiDB")
         }
-        (_, Some(_)) => Failed("connection closed by TiDB, by KILL, or by a proxy's idle limit"),
+        (_, Some(_)) => Failed("connection closed by TiDB, by KILL, or by a proxy's idle timeout"),
         _ => Failed(""),
     }
 }

@@ -119,7 +119,7 @@ fn silence_is_a_failure_in_time() {
 
 /// Server errors: what they answer, in which step, the code, the text, and the remedy, if any.
 const ERRORS: [(&str, &str, u16, &str, &str); 12] = [
-    ("root", "connect", 1105, "insecure transport are prohibited", "add ?root_cert_path="),
+    ("root", "connect", 1105, "insecure transport are prohibited", "for TLS, add ?root_cert_path="),
     ("root", "connect", 1105, "Missing user name prefix", "the TiDB Cloud console"),
     ("root", "connect", 1045, "Access denied for user", "% is %25"),
     ("GET_LOCK", "get the lock", 9001, "PD server timeout", "check PD, TiKV, TiFlash"),
@@ -157,7 +157,7 @@ fn a_server_that_is_not_tidb_is_refused_before_anything_changes() {
     for code in [1193, 1105] {
         let unknown = error_packet(code, "Unknown system variable 'tidb_low_resolution_tso'");
         let proxy = Proxy::answering(server.port, "tidb_low_resolution_tso", 1, &unknown);
-        let words = ["connect: ERROR", "the server is not TiDB, which uses port 4000"];
+        let words = ["connect: ERROR", "the server is not TiDB: check host and port (TiDB: 4000)"];
         run(quickstart(proxy.port, "not_tidb")).assert_failed(2, &words);
         assert!(server.rows::<String>("SHOW DATABASES LIKE 'not_tidb'").is_empty());
     }
@@ -279,8 +279,12 @@ fn a_run_that_waits_for_another_in_vain_changes_nothing() {
     other.query_drop("USE turns").unwrap();
     let sql = std::fs::read_to_string(root().join("sql/smoke_test/get_lock.sql")).unwrap();
     assert_eq!(other.query_first::<u8, _>(sql).unwrap(), Some(1));
-    // `GET_LOCK` waits as long as this timeout.
-    let refused = run(quickstart(server.port, "TURNS").env("TIDB_TIMEOUT", "1"));
+    // `GET_LOCK` waits as long as this timeout, and the network is slow.
+    let proxy = Proxy::start(server.port, |packet| {
+        thread::sleep(Duration::from_millis(if packet.asks("GET_LOCK") { 300 } else { 0 }));
+        Verdict::Pass
+    });
+    let refused = run(quickstart(proxy.port, "TURNS").env("TIDB_TIMEOUT", "1"));
     let words = ["another session holds the lock", "another run may be", "SHOW PROCESSLIST"];
     refused.assert_failed(1, &words);
     assert_eq!(refused.stderr.matches("retrying for up to 1 s: ").count(), 1, "{refused:#?}");

@@ -52,17 +52,14 @@ fn programs() -> &'static [PathBuf] {
         cargo.args(["build", "--locked", "--offline", "--examples", "--message-format=json"]);
         let built = run(cargo.current_dir(root()));
         assert_eq!(built.status, Some(0), "{}", built.stderr);
-        let paths: Vec<_> = built.stdout.split('"').collect();
-        let path = |part: &str, end: &str| {
-            let is_it = |path: &&&str| path.contains(part) && path.ends_with(end);
-            PathBuf::from(paths.iter().find(is_it).unwrap())
-        };
-        let copied = compile_copied_part(&path("/libmysql-", ".rlib"));
-        let mut programs = vec![PathBuf::from(env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart"))];
-        programs.extend(
-            ["hello", "typed_rows", "transaction", "timeouts"].map(|name| path("/examples/", name)),
-        );
-        programs.push(copied);
+        let is_mysql = |path: &&str| path.contains("/libmysql-") && path.contains(".rlib");
+        let mysql = built.stdout.split('"').find(is_mysql).unwrap();
+        let binary = Path::new(env!("CARGO_BIN_EXE_tidb-rust-mysql-quickstart"));
+        let examples = binary.with_file_name("examples");
+        let names = ["hello", "typed_rows", "transaction", "timeouts"];
+        let mut programs = vec![binary.to_owned()];
+        programs.extend(names.map(|name| examples.join(name)));
+        programs.push(compile_copied_part(Path::new(mysql)));
         programs
     })
 }
