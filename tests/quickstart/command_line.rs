@@ -13,9 +13,8 @@ fn help_and_version() {
     assert!(help.stdout.starts_with("Usage: tidb-rust-mysql-quickstart [--cleanup"), "{help:?}");
     assert_eq!(run(with_url("").arg("-h")).stdout, help.stdout);
     for argument in ["-V", "--version"] {
-        let version = run(with_url("").arg(argument));
         let expected = concat!("tidb-rust-mysql-quickstart ", env!("CARGO_PKG_VERSION"), "\n");
-        assert_eq!((version.status, version.stdout.as_str()), (Some(0), expected));
+        assert_eq!(run(with_url("").arg(argument)).stdout, expected);
     }
 }
 

@@ -41,8 +41,6 @@ type Judge = dyn FnMut(Packet) -> Verdict + Send;
 pub struct Proxy {
     pub port: u16,
     server_port: u16,
-    /// How many connections the client has opened.
-    pub connections: AtomicUsize,
     /// How many packets the client has sent.
     pub packets: AtomicUsize,
     /// The server's packets since the client's last.
@@ -60,7 +58,6 @@ impl Proxy {
         let proxy = Arc::new(Self {
             port: listener.local_addr().unwrap().port(),
             server_port,
-            connections: AtomicUsize::new(0),
             packets: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
             judge: Mutex::new(Box::new(judge)),
@@ -68,7 +65,6 @@ impl Proxy {
         let shared = Arc::clone(&proxy);
         thread::spawn(move || {
             for client in listener.incoming() {
-                shared.connections.fetch_add(1, SeqCst);
                 shared.connect(&client.unwrap()).unwrap();
             }
         });

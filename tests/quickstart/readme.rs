@@ -79,10 +79,7 @@ fn the_log_is_that_of_a_run() {
 fn versions_and_links_agree_with_their_source() {
     let readme = pages();
     assert!(readme.contains(concat!("/install) ", env!("CARGO_PKG_RUST_VERSION"), " or later")));
-    let major = TIDB_VERSION.split_inclusive('.').next().unwrap();
-    for (at, _) in readme.match_indices(major) {
-        assert!(readme[at..].starts_with(TIDB_VERSION), "not {TIDB_VERSION}");
-    }
+    assert!(readme.contains(&format!("pingcap/tidb:{TIDB_VERSION}\n")));
     for (page, folder) in
         [("README.md", root().to_owned()), ("docs/smoke-test.md", root().join("docs"))]
     {
