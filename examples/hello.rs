@@ -3,7 +3,7 @@
 use mysql::prelude::Queryable;
 use mysql::{Opts, OptsBuilder, Pool, SslOpts};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let url = std::env::var("DATABASE_URL")
         .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test".to_owned());
     let mut conn = Pool::new(connection_options(&url)?)?.get_conn()?;

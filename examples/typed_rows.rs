@@ -24,7 +24,7 @@ struct Edition {
     price: String,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let url = std::env::var("DATABASE_URL")
         .unwrap_or_else(|_| "mysql://root@127.0.0.1:4000/test".to_owned());
     let mut conn = Conn::new(connection_options(&url)?)?;
