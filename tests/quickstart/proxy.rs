@@ -28,7 +28,7 @@ pub enum Verdict {
     Pass,
     /// Closes the connection on both sides.
     Cut,
-    /// Drops the packet and keeps the connection open.
+    /// Drops the packet.
     Drop,
     /// Drops the packet of the client, and answers it with this payload.
     Answer(Vec<u8>),

@@ -24,7 +24,6 @@ fn strings_of_other_clients_are_refused_with_what_to_write() {
         ("mysql://u:secret@h:4000/d?ssl-mode=VERIFY_IDENTITY", "`ssl-mode'"),
         ("mysql://u:secret@h:4000/d?sslaccept=strict", "`sslaccept'"),
         (r#"mysql://u:secret@h:4000/d?ssl={"rejectUnauthorized":true}"#, "`ssl'"),
-        ("mysql://u:secret@h:4000/d?charset=utf8mb4", "`charset'"),
         ("mysql://u@h:4000/d?sslpassword=secret", "`sslpassword'"),
         ("mysql://u@h:4000/d?cert_chain_path=/x", "`priv_key_path'"),
         ("mysql+pymysql://u:secret@h:4000/d?ssl_ca=/ca.pem", "`mysql+pymysql'"),
@@ -49,12 +48,9 @@ fn a_misread_url_never_shows_the_password() {
         ("mysql://root:secret@::1:4000/d", "IPv6 address in brackets"),
         ("mysql://root:secret@münchen.example/d", form),
         ("mysql://root:secret@127.0.0.1/d'", "quotes or whitespace"),
-        ("mysql://root:secret@127.0.0.1/d ", "quotes or whitespace"),
         ("mysql://root:secret@127.0.0.1:4000/d/e", "%2F"),
         ("mysql://root:se/cret@127.0.0.1:4000/d", "%2F"),
-        ("mysql://root:12?cret@127.0.0.1:4000/d", "%3F"),
         ("mysql://root:12?port=cret@127.0.0.1:4000/d", "%3F"),
-        ("mysql://root:se#cret@127.0.0.1:4000/d", "%23"),
         ("mysql://root:secret@127.0.0.1:4000/d#?root_cert_path=/ca.pem", "%23"),
     ] {
         assert_refused(url, &[words]);
