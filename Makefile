@@ -1,4 +1,3 @@
-# `make` alone lists the targets.
 .PHONY: help run tidb test lint target/tidb-server
 .DEFAULT_GOAL := help
 

@@ -64,8 +64,8 @@ fn transfer(pool: &Pool, from: &str, to: &str, amount: &str) -> Result<(), AnyEr
     Ok(tx.commit()?)
 }
 
-/// Runs a transaction. After a conflict with another transaction, retries it up to nine times, with
-/// a pause that doubles from 2 ms to 512 ms. Returns all other errors immediately.
+/// Runs a transaction. After a conflict, which is rare if all lock in the same order, retries it up
+/// to nine times, with a pause that doubles from 2 ms to 512 ms. Returns other errors immediately.
 fn retry<T>(mut transaction: impl FnMut() -> Result<T, AnyError>) -> Result<T, AnyError> {
     for attempt in 1..10 {
         match transaction() {
@@ -88,8 +88,8 @@ fn is_conflict(error: &(dyn Error + 'static)) -> bool {
 
 /// Reads a URL. Enables TLS for TiDB Cloud, and if the URL has `root_cert_path`.
 fn connection_options(url: &str) -> Result<OptsBuilder, String> {
-    let help = "use mysql://user:password@host:4000/database; for TiDB Cloud, remove the ? and all \
-        that follows (TLS is on); for a private CA, use ?root_cert_path=/path/to/ca.pem";
+    let help = "use mysql://user:password@host:4000/database; for TiDB Cloud Starter, remove the ? \
+        and all that follows (TLS is on); for a private CA, use ?root_cert_path=/path/to/ca.pem";
     let opts = Opts::from_url(url).map_err(|error| format!("{error}: {help}"))?;
     let is_tidb_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
     let tls = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));

@@ -47,8 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 
 /// Reads a URL. Enables TLS for TiDB Cloud, and if the URL has `root_cert_path`.
 fn connection_options(url: &str) -> Result<OptsBuilder, String> {
-    let help = "use mysql://user:password@host:4000/database; for TiDB Cloud, remove the ? and all \
-        that follows (TLS is on); for a private CA, use ?root_cert_path=/path/to/ca.pem";
+    let help = "use mysql://user:password@host:4000/database; for TiDB Cloud Starter, remove the ? \
+        and all that follows (TLS is on); for a private CA, use ?root_cert_path=/path/to/ca.pem";
     let opts = Opts::from_url(url).map_err(|error| format!("{error}: {help}"))?;
     let is_tidb_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
     let tls = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));

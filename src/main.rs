@@ -11,8 +11,8 @@ use mysql::{Opts, OptsBuilder, SslOpts, Value};
 /// Step 0: reads a URL. Enables TLS for TiDB Cloud, and if the URL has `root_cert_path`. Then call
 /// `Pool::new(connection_options(url)?)?` once, and `get_conn` on the pool in each thread.
 fn connection_options(url: &str) -> Result<OptsBuilder, String> {
-    let help = "use mysql://user:password@host:4000/database; for TiDB Cloud, remove the ? and all \
-        that follows (TLS is on); for a private CA, use ?root_cert_path=/path/to/ca.pem";
+    let help = "use mysql://user:password@host:4000/database; for TiDB Cloud Starter, remove the ? \
+        and all that follows (TLS is on); for a private CA, use ?root_cert_path=/path/to/ca.pem";
     let opts = Opts::from_url(url).map_err(|error| format!("{error}: {help}"))?;
     let is_tidb_cloud = opts.get_ip_or_hostname().ends_with(".tidbcloud.com");
     let tls = opts.get_ssl_opts().cloned().or(is_tidb_cloud.then(SslOpts::default));
@@ -114,6 +114,7 @@ use ErrorKind::{ConnectionRefused, InvalidData, TimedOut, WouldBlock};
 use Meaning::{Failed, NotTested, Temporary};
 use log::{LevelFilter, error, info, warn};
 use mysql::DriverError::{ConnectTimeout, CouldNotConnect, TlsNotSupported, UnexpectedPacket};
+use mysql::UrlError;
 use mysql::{ClientIdentity, Conn, Error, MySqlError, Pool, PoolConstraints, PoolOpts, PooledConn};
 use once_cell::sync::OnceCell;
 use std::error::Error as _;
@@ -122,7 +123,7 @@ use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::process::ExitCode;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -331,7 +332,7 @@ impl Server {
         };
         let name = format!("{host}:{}, {tls}", opts.get_tcp_port());
         if tls == NOT_VERIFIED || (tls == "TLS off" && !is_loopback) {
-            warn!("{name}: to encrypt and verify, add ?root_cert_path=/path/to/ca.pem");
+            warn!("{name}: for a verified connection, use only ?root_cert_path=/path/to/ca.pem");
         }
         Ok(Self { name, opts, timeout })
     }
@@ -346,9 +347,8 @@ fn variable(name: &str, default: &str) -> Result<String, String> {
 /// Reads a connection URL. The error says what is wrong with it and never shows the password.
 fn read_url(url: &str) -> Result<Opts, String> {
     const FORM: &str = "use mysql://user:password@host:4000/database";
-    let is_quote_or_space = |c: char| c.is_whitespace() || matches!(c, '"' | '\'');
-    if url.starts_with(is_quote_or_space) || url.ends_with(is_quote_or_space) {
-        return Err("remove the quotes or whitespace around the URL".to_owned());
+    if url.contains(char::is_whitespace) || url.trim_matches(['"', '\'']) != url {
+        return Err("remove whitespace, and the quotes around the URL".to_owned());
     }
     // In a password such as `1/b`, the driver would take `1` for the port and `b` for the database.
     let (_, rest) = url.split_once("://").unwrap_or_default();
@@ -357,8 +357,10 @@ fn read_url(url: &str) -> Result<Opts, String> {
     if database.contains(['/', '@']) || parameters.contains('@') || rest.contains('#') {
         return Err("percent-encode / ? # @ in user and password as %2F %3F %23 %40".to_owned());
     }
-    if let Err(mysql::UrlError::ParseError(error)) = Opts::from_url(url) {
-        return Err(format!("{error}: {FORM}; write an IPv6 address in brackets"));
+    match Opts::from_url(url) {
+        Err(UrlError::ParseError(error)) => return Err(format!("{error}: {FORM} (IPv6: [::1])")),
+        Err(UrlError::InvalidValue(name, _)) => return Err(format!("invalid value of {name}")),
+        _ => {}
     }
     let opts = Opts::from(connection_options(url)?);
     let problem = match &*opts.get_db_name().unwrap_or_default().to_lowercase() {
@@ -367,8 +369,9 @@ fn read_url(url: &str) -> Result<Opts, String> {
             "the database is a system schema"
         }
         // TiDB puts the name in backticks at login and does not escape backticks in it.
-        name if name.contains(['`', '\0']) => "backtick or NUL in the database name",
+        name if name.contains(['`', '\0', '@']) => "backtick, NUL or @ in the database name",
         _ if opts.get_tcp_port() == 0 => "invalid port 0",
+        _ if opts.get_socket().is_some() => "a Unix socket",
         _ => return check_files(opts),
     };
     Err(format!("{problem}: {FORM}"))
@@ -384,7 +387,7 @@ fn check_files(opts: Opts) -> Result<Opts, String> {
         identity.map(ClientIdentity::priv_key_path),
     ];
     for file in files.into_iter().flatten() {
-        if !fs::read_to_string(file).is_ok_and(|text| text.contains("-----END ")) {
+        if !fs::read(file).is_ok_and(|pem| String::from_utf8_lossy(&pem).contains("-----END ")) {
             return Err(format!("cannot read '{}' as a PEM file", file.display()));
         }
     }
@@ -414,8 +417,10 @@ fn connect(server: &Server) -> Result<PooledConn, Failure> {
         }
         sender.send(result)
     });
-    let timed_out = |_| Err(in_step(CONNECT)(Error::IoError(TimedOut.into())));
-    receiver.recv_timeout(limit).unwrap_or_else(timed_out)
+    // The driver panics on some malformed packets: then the thread has ended.
+    let kind = |error| if error == RecvTimeoutError::Timeout { TimedOut } else { InvalidData };
+    let failure = |error| Err(in_step(CONNECT)(Error::IoError(kind(error).into())));
+    receiver.recv_timeout(limit).unwrap_or_else(failure)
 }
 
 /// Connects, acquires the lock of the database, and refuses to go on if a table or view has one of
@@ -526,10 +531,7 @@ fn meaning_of(error: &Error, step: &str, cause: &str) -> Meaning {
         (Error::MySqlError(error), _) => match error.code {
             1040 => Temporary("close other connections, or increase max_connections"),
             1044 | 1142 => Failed("grant the privileges in sql/0_create_database_and_user.sql"),
-            1045 => Failed(
-                "check user and password (in a URL, % is %25); if the account requires TLS, add \
-                 ?root_cert_path=/path/to/ca.pem to DATABASE_URL",
-            ),
+            1045 => Failed("check user and password (% is %25); for TLS, add ?root_cert_path=FILE"),
             1050 | 1146 | 1205 | 1213 | 8028 | 8113 | 9007 => Temporary(CONFLICT),
             1105 | 1193 if says("tidb_low_resolution_tso") => {
                 NotTested("the server is not TiDB: check host and port (TiDB: 4000)")
@@ -540,8 +542,8 @@ fn meaning_of(error: &Error, step: &str, cause: &str) -> Meaning {
             1105 if says("Missing user name prefix") => {
                 Failed("copy it from the TiDB Cloud console")
             }
-            1105 if says("fails to connect to TiDB") || says("No available TiDB instances") => {
-                Temporary("TiProxy has no TiDB server: start TiDB")
+            1105 if says("to connect to TiDB") || says("No available TiDB") => {
+                Temporary("start TiDB")
             }
             1105 if says("pessimistic lock retry limit") || says("lock wait timeout") => {
                 Temporary(CONFLICT)
@@ -564,7 +566,7 @@ fn meaning_of(error: &Error, step: &str, cause: &str) -> Meaning {
         (Error::IoError(_), _) if says("InvalidCharacter") || says("Padding") => NotTested(FILES),
         (_, Some(TimedOut | WouldBlock)) => match step {
             CONNECT => {
-                Failed("check host, port, firewalls, IP access lists; TiDB or a proxy may hang")
+                Failed("check host, port, firewalls, IP access list; TiDB or proxy may hang")
             }
             DROP => Failed(
                 "a session may have an open transaction on users or orders: commit it or roll \

@@ -69,7 +69,7 @@ fn a_cut_at_any_packet_is_a_failure_that_the_next_run_mends() {
 
 /// What asks in which step, and advice after silence.
 const SILENCES: [(&str, &str, &str); 5] = [
-    ("root", "connect", "IP access lists; TiDB or a proxy may hang"),
+    ("root", "connect", "IP access list; TiDB or proxy may hang"),
     ("GET_LOCK", "get the lock", "PD, TiKV or another TiDB server"),
     ("DROP TABLE", "drop users and orders", "open transaction"),
     ("INSERT INTO users", "2. insert three users", "PD, TiKV or another TiDB server"),

@@ -41,8 +41,9 @@ fn global_settings_do_not_matter() {
     ] {
         server.execute(&[&format!("SET GLOBAL {setting}")]);
     }
-    let in_force = "SELECT @@autocommit, @@auto_increment_increment, @@sql_select_limit";
-    assert_eq!(server.rows::<(u8, u8, u64)>(in_force), [(0, 7, 1)]);
+    let in_force = "SELECT @@autocommit, @@auto_increment_increment, @@sql_select_limit,
+        @@tidb_low_resolution_tso";
+    assert_eq!(server.rows::<(u8, u8, u64, u8)>(in_force), [(0, 7, 1, 1)]);
     for _ in 0..2 {
         run(quickstart(server.port, "settings")).assert_passed();
     }

@@ -17,7 +17,7 @@ fn assert_refused(url: &str, words: &[&str]) {
 fn strings_of_other_clients_are_refused_with_what_to_write() {
     let remedy = [
         "use mysql://user:password@host:4000/database",
-        "for TiDB Cloud, remove the ? and all that follows",
+        "for TiDB Cloud Starter, remove the ? and all that follows",
         "?root_cert_path=/path/to/ca.pem",
     ];
     for (url, words) in [
@@ -25,7 +25,6 @@ fn strings_of_other_clients_are_refused_with_what_to_write() {
         ("mysql://u:secret@h:4000/d?sslaccept=strict", "`sslaccept'"),
         (r#"mysql://u:secret@h:4000/d?ssl={"rejectUnauthorized":true}"#, "`ssl'"),
         ("mysql://u@h:4000/d?sslpassword=secret", "`sslpassword'"),
-        ("mysql://u@h:4000/d?cert_chain_path=/x", "`priv_key_path'"),
         ("mysql+pymysql://u:secret@h:4000/d?ssl_ca=/ca.pem", "`mysql+pymysql'"),
         ("tidb://u:secret@h:4000/d?charset=utf8mb4", "`tidb'"),
         ("jdbc:mysql://u:secret@h:4000/d", "`jdbc'"),
@@ -45,10 +44,14 @@ fn a_misread_url_never_shows_the_password() {
         ("mysql://root:secret@127.0.0.1:4000", "no database name"),
         ("mysql://root:secret@127.0.0.1:4000/Information_Schema", "system schema"),
         ("mysql://root:secret@127.0.0.1:4000/back%60tick", "backtick"),
-        ("mysql://root:secret@::1:4000/d", "IPv6 address in brackets"),
+        ("mysql://root:secret@::1:4000/d", "(IPv6: [::1])"),
         ("mysql://root:secret@münchen.example/d", form),
-        ("mysql://root:secret@127.0.0.1/d'", "quotes or whitespace"),
-        ("mysql://root:secret@127.0.0.1:4000/d/e", "%2F"),
+        ("mysql://root:secret@127.0.0.1/d'", "remove whitespace, and the quotes"),
+        ("mysql:\t//root:1/cret@127.0.0.1:4000/d", "remove whitespace"),
+        ("mysql://root:1/cret%40127.0.0.1:4000", "@ in the database name"),
+        ("mysql://root@127.0.0.1:4000/d?pool_min=secret", "invalid value of pool_min"),
+        ("mysql://root@127.0.0.1:4000/d?cert_chain_path=/x", "invalid value of priv_key_path"),
+        ("mysql://root@127.0.0.1:4000/d?socket=/tmp/s.sock", "a Unix socket"),
         ("mysql://root:se/cret@127.0.0.1:4000/d", "%2F"),
         ("mysql://root:12?port=cret@127.0.0.1:4000/d", "%3F"),
         ("mysql://root:secret@127.0.0.1:4000/d#?root_cert_path=/ca.pem", "%23"),
