@@ -1,6 +1,6 @@
 -- Session settings that the steps need, regardless of the server's defaults: no stale reads,
 -- autocommit, ids 1, 2, 3, and no row limit (DEFAULT would be the global value).
--- Only TiDB has tidb_low_resolution_tso: other servers reject the statement with error 1193.
+-- Only TiDB has tidb_low_resolution_tso: other servers reject the statement (error 1193 or 1105).
 SET SESSION
     tidb_low_resolution_tso = 0,
     autocommit = 1,
