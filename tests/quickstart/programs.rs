@@ -9,9 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 
 use crate::proxy::{Proxy, Verdict, error_packet};
-use crate::support::{
-    LINE, Run, Server, free_port, quickstart, root, run, temporary_folder, url, without_settings,
-};
+use crate::support::{LINE, Run, Server, free_port, quickstart, root, run, url, without_settings};
 use crate::tls::TlsServer;
 
 /// A `main` for the part to copy, in which each function is used.
@@ -66,10 +64,11 @@ fn programs() -> &'static [PathBuf] {
 
 /// Compiles the part to copy, with only `mysql` and `sql/`, as a project of its own would.
 fn compile_copied_part(mysql: &Path) -> PathBuf {
-    let folder = temporary_folder().keep();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("my-tidb-app");
+    let _ = fs::remove_dir_all(&folder);
     let source = fs::read_to_string(root().join("src/main.rs")).unwrap();
     let (part, _) = source.split_once("// ----").unwrap();
-    fs::create_dir(folder.join("src")).unwrap();
+    fs::create_dir_all(folder.join("src")).unwrap();
     fs::write(folder.join("src/main.rs"), part.to_owned() + COPIED_MAIN).unwrap();
     std::os::unix::fs::symlink(root().join("sql"), folder.join("sql")).unwrap();
     let program = folder.join("my-tidb-app");
