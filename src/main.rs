@@ -537,13 +537,13 @@ fn meaning_of(error: &Error, step: &str, cause: &str) -> Meaning {
                 NotTested("the server is not TiDB: check host and port (TiDB: 4000)")
             }
             1105 | 3159 if says("insecure transport") => {
-                Failed("for TLS, add ?root_cert_path=FILE")
+                Failed("for TLS, add ?root_cert_path=/path/to/ca.pem to DATABASE_URL")
             }
             1105 if says("Missing user name prefix") => {
-                Failed("copy it from the TiDB Cloud console")
+                Failed("copy the user name from the TiDB Cloud console")
             }
-            1105 if says("to connect to TiDB") || says("No available TiDB") => {
-                Temporary("start TiDB")
+            1105 if says("fails to connect to TiDB") || says("No available TiDB instances") => {
+                Temporary("TiProxy reaches no TiDB server: start TiDB")
             }
             1105 if says("pessimistic lock retry limit") || says("lock wait timeout") => {
                 Temporary(CONFLICT)
@@ -566,7 +566,7 @@ fn meaning_of(error: &Error, step: &str, cause: &str) -> Meaning {
         (Error::IoError(_), _) if says("InvalidCharacter") || says("Padding") => NotTested(FILES),
         (_, Some(TimedOut | WouldBlock)) => match step {
             CONNECT => {
-                Failed("check host, port, firewalls, IP access list; TiDB or proxy may hang")
+                Failed("check host, port, firewalls, IP access lists; TiDB or a proxy may hang")
             }
             DROP => Failed(
                 "a session may have an open transaction on users or orders: commit it or roll \

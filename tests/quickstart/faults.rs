@@ -69,7 +69,7 @@ fn a_cut_at_any_packet_is_a_failure_that_the_next_run_mends() {
 
 /// What asks in which step, and advice after silence.
 const SILENCES: [(&str, &str, &str); 5] = [
-    ("root", "connect", "IP access list; TiDB or proxy may hang"),
+    ("root", "connect", "IP access lists; TiDB or a proxy may hang"),
     ("GET_LOCK", "get the lock", "PD, TiKV or another TiDB server"),
     ("DROP TABLE", "drop users and orders", "open transaction"),
     ("INSERT INTO users", "2. insert three users", "PD, TiKV or another TiDB server"),
@@ -165,13 +165,14 @@ fn what_listens_on_the_port_is_told_apart() {
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
         queue.push(stream);
     }
-    // The last number: how many seconds the run takes.
+    // The driver panics on the empty reply. The last number: how many seconds the run takes.
     for (port, words, retries, seconds) in [
         (free_port(), "(os error 111); start TiDB (locally: `make tidb`), or correct", 1, 3..6),
         (listener(b"", true), "or is not TiDB", 1, 3..6),
         (listener(b"", false), "timed out (TIDB_TIMEOUT); check host, port", 0, 3..6),
         (address.port(), "timed out (TIDB_TIMEOUT); check host, port", 0, 3..6),
         (listener(b"SSH-2.0-OpenSSH_9.2p1\r\n", false), "not the MySQL protocol", 0, 0..3),
+        (Proxy::answering(Server::shared().port, "root", 1, &[]).port, "not the MySQL", 0, 0..3),
     ] {
         let start = Instant::now();
         let failed = run(quickstart(port, "d").env("TIDB_TIMEOUT", "3"));
