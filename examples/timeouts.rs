@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let opts = Opts::from(builder);
     let mut conn = Conn::new(opts.clone())?;
     for statement in ["DO SLEEP(3)", "SELECT 42"] {
-        let result: mysql::Result<Option<u8>> = conn.query_first(statement);
+        let result = conn.query_first_opt::<u8, _>(statement);
         println!("{statement}: {result:?}");
         // After an error that is not TiDB's reply, the reply may still come, and the driver would
         // take it for the reply to the next statement.

@@ -37,7 +37,7 @@ const OUTPUTS: [&str; 6] = [
     "Edition { title: \"Letters\", pages: None, format: \"Audio\", price: \"9.90\" }\n",
     "rolled back 1000.00: invalid amount or not enough money\nAda: 100.00\nBen: 100.00\n",
     "DO SLEEP(3): Err(CodecError { IO error: `Resource temporarily unavailable (os error 11)' })
-SELECT 42: Ok(Some(42))\n",
+SELECT 42: Ok(Some(Ok(42)))\n",
     "Ben 8.5\n",
 ];
 
