@@ -80,9 +80,7 @@ fn retry<T>(mut transaction: impl FnMut() -> Result<T, AnyError>) -> Result<T, A
 
 /// Returns whether TiDB's developer guide recommends a retry of the transaction after this error.
 fn is_conflict(error: &(dyn Error + 'static)) -> bool {
-    let Some(mysql::Error::MySqlError(error)) = error.downcast_ref() else {
-        return false;
-    };
+    let Some(mysql::Error::MySqlError(error)) = error.downcast_ref() else { return false };
     matches!(error.code, 1213 | 8002 | 8022 | 8028 | 9007)
 }
 
